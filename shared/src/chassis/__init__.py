@@ -1,0 +1,1 @@
+"""What every process of the suite has in common. Knows nothing of movies, packages or users' rules."""

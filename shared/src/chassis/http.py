@@ -1,0 +1,110 @@
+"""HTTP to the suite's other services: bounded time, several replicas, the request's ids carried along."""
+
+import itertools
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import httpx
+import tenacity
+
+from chassis import context
+from chassis.errors import UnavailableError
+
+_log = logging.getLogger(__name__)
+
+
+class PeerUnavailableError(UnavailableError):
+    """A service that this answer depends on did not answer, or answered with an error of its own."""
+
+    code = "dependency-unavailable"
+    title = "Dependency unavailable"
+
+
+class _TransientAnswer(Exception):  # noqa: N818 - never leaves this module
+    """An answer that another replica or a moment later may do better."""
+
+    def __init__(self, answer: httpx.Response) -> None:
+        self.answer = answer
+
+
+class Peer:
+    """One neighbouring service, reached at any of its replicas.
+
+    `urls` are base URLs. Each try goes to the next replica; a failure to connect, a time-out and 502, 503 and
+    504 are tried again `attempts` times in all within `deadline_seconds`, for idempotent requests only.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        urls: Sequence[str],
+        *,
+        timeout_seconds: float = 2.0,
+        deadline_seconds: float = 5.0,
+        attempts: int = 3,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self._name = name
+        self._next_url = itertools.cycle(urls)
+        self._deadline_seconds = deadline_seconds
+        self._attempts = attempts
+        self._client = httpx.AsyncClient(
+            timeout=httpx.Timeout(timeout_seconds, connect=min(1.0, timeout_seconds)),
+            limits=httpx.Limits(max_connections=100, max_keepalive_connections=50, keepalive_expiry=4.0),
+            follow_redirects=False,
+            trust_env=False,
+            transport=transport,
+        )
+
+    async def aclose(self) -> None:
+        await self._client.aclose()
+
+    async def get(
+        self, path: str, *, token: str, params: Any = None, headers: Mapping[str, str] | None = None
+    ) -> httpx.Response:
+        """GET `path` with `token` as bearer. Raises `PeerUnavailableError` when no usable answer comes."""
+        return await self.request("GET", path, token=token, params=params, headers=headers, idempotent=True)
+
+    async def request(  # noqa: PLR0913 - these are the parts of a request
+        self,
+        method: str,
+        path: str,
+        *,
+        token: str,
+        params: Any = None,
+        json: Any = None,
+        headers: Mapping[str, str] | None = None,
+        idempotent: bool = False,
+    ) -> httpx.Response:
+        """Send one request. An answer of 5xx is never returned: it raises `PeerUnavailableError`."""
+        sent = {**context.outgoing_headers(), **(headers or {}), "authorization": f"Bearer {token}"}
+
+        async def once() -> httpx.Response:
+            url = next(self._next_url) + path
+            answer = await self._client.request(method, url, params=params, json=json, headers=sent)
+            if answer.status_code in (502, 503, 504):
+                raise _TransientAnswer(answer)
+            return answer
+
+        retrying = tenacity.AsyncRetrying(
+            stop=tenacity.stop_any(
+                tenacity.stop_after_attempt(self._attempts if idempotent else 1),
+                tenacity.stop_after_delay(self._deadline_seconds),
+            ),
+            wait=tenacity.wait_random_exponential(multiplier=0.05, max=0.5),
+            retry=tenacity.retry_if_exception_type((httpx.TransportError, _TransientAnswer)),
+            reraise=True,
+        )
+        try:
+            answer = await retrying(once)
+        except httpx.HTTPError as error:
+            _log.warning("peer does not answer", extra={"peer": self._name, "reason": type(error).__name__})
+            raise PeerUnavailableError from error
+        except _TransientAnswer as error:
+            _log.warning("peer unavailable", extra={"peer": self._name, "status": error.answer.status_code})
+            raise PeerUnavailableError from error
+        if answer.status_code >= 500:
+            _log.error("peer failed", extra={"peer": self._name, "status": answer.status_code})
+            raise PeerUnavailableError
+        return answer

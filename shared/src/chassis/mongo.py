@@ -1,0 +1,73 @@
+"""MongoDB through PyMongo's asynchronous API."""
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from pymongo import AsyncMongoClient
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import ConnectionFailure, ExecutionTimeout, NetworkTimeout, PyMongoError, WaitQueueTimeoutError
+from pymongo.read_concern import ReadConcern
+from pymongo.write_concern import WriteConcern
+
+from chassis.errors import UnavailableError
+
+_log = logging.getLogger(__name__)
+
+Document = dict[str, Any]
+MongoDatabase = AsyncDatabase[Document]
+
+
+class StoreUnavailableError(UnavailableError):
+    """The document store does not answer."""
+
+    default_detail = "The service's document store does not answer at the moment. Try again shortly."
+
+
+class Mongo:
+    """A client of one MongoDB database; to be made inside the running event loop (PyMongo is bound to one).
+
+    Writes wait for a majority and the journal, so that an acknowledged write survives a failover.
+    """
+
+    def __init__(self, database_url: str) -> None:
+        self.client: AsyncMongoClient[Document] = AsyncMongoClient(
+            database_url,
+            tz_aware=True,
+            serverSelectionTimeoutMS=2000,
+            connectTimeoutMS=2000,
+            timeoutMS=10_000,
+            maxPoolSize=50,
+            uuidRepresentation="standard",
+            appname="movie-package-suite",
+        )
+        self.database: MongoDatabase = self.client.get_default_database().with_options(
+            write_concern=WriteConcern(w="majority", j=True), read_concern=ReadConcern("majority")
+        )
+
+    async def aclose(self) -> None:
+        await self.client.close()
+
+    async def ping(self) -> None:
+        """Raises when the store does not answer."""
+        await self.database.command("ping")
+
+
+def is_unavailable(error: PyMongoError) -> bool:
+    """Whether `error` says that the store could not be reached or was too slow, rather than that we were wrong."""
+    return isinstance(
+        error, ConnectionFailure | NetworkTimeout | ExecutionTimeout | WaitQueueTimeoutError
+    ) or error.has_error_label("RetryableWriteError")
+
+
+@asynccontextmanager
+async def translate_outage() -> AsyncIterator[None]:
+    """Turn PyMongo's outage errors inside the block into `StoreUnavailableError`."""
+    try:
+        yield
+    except PyMongoError as error:
+        if not is_unavailable(error):
+            raise
+        _log.warning("document store unavailable", extra={"reason": type(error).__name__})
+        raise StoreUnavailableError from error

@@ -1,0 +1,169 @@
+"""RFC 9457 problem documents: the one shape of every error answer, and the one table from kind to status."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException
+
+from chassis import context
+from chassis.errors import (
+    BodyTooLargeError,
+    FieldError,
+    InvalidRequestError,
+    Kind,
+    MalformedRequestError,
+    MethodNotAllowedError,
+    NotFoundError,
+    ServiceError,
+)
+
+MEDIA_TYPE = "application/problem+json"
+
+STATUS: Mapping[Kind, int] = {
+    Kind.MALFORMED: 400,
+    Kind.UNAUTHENTICATED: 401,
+    Kind.FORBIDDEN: 403,
+    Kind.NOT_FOUND: 404,
+    Kind.METHOD_NOT_ALLOWED: 405,
+    Kind.CONFLICT: 409,
+    Kind.PRECONDITION_FAILED: 412,
+    Kind.TOO_LARGE: 413,
+    Kind.UNSUPPORTED_MEDIA_TYPE: 415,
+    Kind.INVALID: 422,
+    Kind.PRECONDITION_REQUIRED: 428,
+    Kind.THROTTLED: 429,
+    Kind.INTERNAL: 500,
+    Kind.BAD_UPSTREAM: 502,
+    Kind.UNAVAILABLE: 503,
+    Kind.TIMEOUT: 504,
+}
+
+_log = logging.getLogger(__name__)
+
+
+class RefusedInput(BaseModel):
+    """One refused input."""
+
+    pointer: str = Field(examples=["/name"])
+    message: str = Field(examples=["must have at least 1 character"])
+
+
+class Problem(BaseModel):
+    """RFC 9457 problem details."""
+
+    model_config = ConfigDict(json_schema_extra={"required": ["type", "title", "status", "detail", "code"]})
+
+    type: str = Field(examples=["/docs/problems#not-found"])
+    title: str = Field(examples=["Not found"])
+    status: int = Field(examples=[404])
+    detail: str = Field(examples=["There is nothing at this address."])
+    instance: str = Field(examples=["/v1/nothing"])
+    code: str = Field(examples=["not-found"])
+    requestId: str | None = Field(examples=["0190a5a0-7b3c-7c3e-8f3a-5b1f0c9d2e11"])  # noqa: N815 - name on the wire
+    errors: list[RefusedInput] | None = None
+
+
+def problem_body(error: ServiceError, instance: str, request_id: str | None) -> bytes:
+    """The JSON text of `error`; `instance` is the path that was asked for, without its query."""
+    document: dict[str, Any] = {
+        "type": f"/docs/problems#{error.code}",
+        "title": error.title,
+        "status": STATUS[error.kind],
+        "detail": error.detail,
+        "instance": instance,
+        "code": error.code,
+        "requestId": request_id,
+    }
+    if error.errors or error.kind is Kind.INVALID:
+        document["errors"] = [{"pointer": e.pointer, "message": e.message} for e in error.errors]
+    return orjson.dumps(document)
+
+
+def problem_headers(error: ServiceError) -> dict[str, str]:
+    """The headers that an answer for `error` carries besides its length."""
+    headers = {"content-type": MEDIA_TYPE, "cache-control": "no-store", **error.headers}
+    if error.kind is Kind.UNAUTHENTICATED:
+        headers["WWW-Authenticate"] = "Bearer"
+    return headers
+
+
+def problem_response(error: ServiceError, request: Request) -> Response:
+    """`error` as an answer to `request`."""
+    # raw_path, because the decoded path may hold characters that no header or log should.
+    instance = request.scope.get("raw_path", b"").split(b"?")[0].decode("latin-1") or request.scope["path"]
+    return Response(
+        problem_body(error, instance, context.request_id.get()), STATUS[error.kind], headers=problem_headers(error)
+    )
+
+
+def problem_responses(*errors: type[ServiceError]) -> dict[int | str, dict[str, Any]]:
+    """The `responses=` of a route: every problem it can answer, with its code as an example."""
+    found: dict[int | str, dict[str, Any]] = {}
+    for error in errors:
+        entry = found.setdefault(
+            STATUS[error.kind],
+            {"model": Problem, "description": "", "content": {MEDIA_TYPE: {"examples": {}}}},
+        )
+        entry["description"] = " · ".join(filter(None, [entry["description"], error.title]))
+        entry["content"][MEDIA_TYPE]["examples"][error.code] = {
+            "summary": error.title,
+            "value": {
+                "type": f"/docs/problems#{error.code}",
+                "title": error.title,
+                "status": STATUS[error.kind],
+                "detail": error.default_detail,
+                "instance": "/v1/…",
+                "code": error.code,
+                "requestId": "0190a5a0-7b3c-7c3e-8f3a-5b1f0c9d2e11",
+            }
+            | ({"errors": []} if error.kind is Kind.INVALID else {}),
+        }
+    return found
+
+
+def _pointer(location: Sequence[Any]) -> str:
+    source, *rest = location or ("",)
+    if source == "body":
+        return "".join(f"/{str(part).replace('~', '~0').replace('/', '~1')}" for part in rest)
+    return ".".join(str(part) for part in rest if not isinstance(part, int)) or str(source)
+
+
+def _message(error: Mapping[str, Any]) -> str:
+    # Only our sentence and never `input` or `ctx`: pydantic's rendering would echo passwords back.
+    text = str(error.get("msg", "is not valid")).removeprefix("Value error, ")
+    return text[:1].lower() + text[1:]
+
+
+async def _validation_handler(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this class alone
+    refused = {FieldError(_pointer(e["loc"]), _message(e)): None for e in error.errors()}
+    return problem_response(InvalidRequestError(errors=list(refused)), request)
+
+
+async def _service_error_handler(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ServiceError)  # noqa: S101 - registered for this class alone
+    return problem_response(error, request)
+
+
+async def _http_exception_handler(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class alone
+    known: dict[int, type[ServiceError]] = {
+        404: NotFoundError,
+        405: MethodNotAllowedError,
+        413: BodyTooLargeError,
+    }
+    if error.status_code >= 500:
+        return problem_response(ServiceError(), request)
+    return problem_response(known.get(error.status_code, MalformedRequestError)(headers=error.headers), request)
+
+
+def install_problem_handlers(app: FastAPI) -> None:
+    """Make every error answer of `app` a problem document."""
+    app.add_exception_handler(RequestValidationError, _validation_handler)
+    app.add_exception_handler(ServiceError, _service_error_handler)
+    app.add_exception_handler(HTTPException, _http_exception_handler)

@@ -1,0 +1,181 @@
+"""Routes that refuse what they do not understand, so that a typo never widens a list or loses a member.
+
+FastAPI by itself ignores unknown query parameters and takes the last of repeated ones, as json.loads does
+with repeated members; it also reads a body before it looks at its media type.
+"""
+
+import difflib
+import json
+import math
+from collections.abc import Callable, Coroutine, Iterator
+from types import NoneType, UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
+from urllib.parse import parse_qsl, urlencode
+
+from fastapi import Request, Response
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute
+
+from chassis.errors import (
+    FieldError,
+    InvalidRequestError,
+    MalformedJsonError,
+    MalformedRequestError,
+    UnsupportedMediaTypeError,
+)
+
+
+def _reject_constant(name: str) -> Any:
+    raise MalformedJsonError(f"The body is not valid JSON: {name} is not a JSON value.")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise InvalidRequestError(errors=[FieldError("", "a number is out of range")])
+    return number
+
+
+def _unique_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        names = [name for name, _ in pairs]
+        repeated = sorted({name for name in names if names.count(name) > 1})
+        raise InvalidRequestError(errors=[FieldError(f"/{name}", "is given more than once") for name in repeated])
+    return members
+
+
+def _unpaired_surrogates(value: Any, pointer: str = "") -> Iterator[FieldError]:
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            yield FieldError(pointer, "must not contain unpaired surrogates")
+    elif isinstance(value, dict):
+        for name, member in value.items():
+            safe = name.encode("utf-8", "replace").decode()
+            if safe != name:
+                yield FieldError(pointer, "a member's name must not contain unpaired surrogates")
+            else:
+                yield from _unpaired_surrogates(member, f"{pointer}/{safe}")
+    elif isinstance(value, list):
+        for index, member in enumerate(value):
+            yield from _unpaired_surrogates(member, f"{pointer}/{index}")
+
+
+def parse_json(body: bytes) -> Any:
+    """The value of a JSON text (RFC 8259, UTF-8).
+
+    Raises `MalformedJsonError` when it is no JSON (NaN and Infinity included) and `InvalidRequestError` for
+    repeated members, unpaired surrogates and numbers beyond a double.
+    """
+    try:
+        value = json.loads(
+            body.decode("utf-8"),
+            object_pairs_hook=_unique_members,
+            parse_constant=_reject_constant,
+            parse_float=_finite,
+        )
+    except (ValueError, RecursionError) as error:
+        raise MalformedJsonError from error
+    if refused := list(_unpaired_surrogates(value)):
+        raise InvalidRequestError(errors=refused)
+    return value
+
+
+def _is_json(content_type: str) -> bool:
+    media_type, *parameters = (part.strip().lower() for part in content_type.split(";"))
+    charsets = [p.removeprefix("charset=").strip('"') for p in parameters if p.startswith("charset=")]
+    return media_type == "application/json" and all(charset in ("utf-8", "utf8") for charset in charsets)
+
+
+class _ParsedRequest(Request):
+    """A request whose body has been read and parsed already."""
+
+    def __init__(self, request: Request, body: bytes, value: Any) -> None:
+        super().__init__(request.scope, request.receive)
+        self._body = body
+        self._json = value
+
+
+def _is_list(annotation: Any) -> bool:
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        return _is_list(get_args(annotation)[0])
+    if origin in (Union, UnionType):
+        return any(_is_list(option) for option in get_args(annotation) if option is not NoneType)
+    return (origin or annotation) in (list, set, frozenset, tuple)
+
+
+def _query_parameters(dependant: Dependant) -> dict[str, bool]:
+    """Name of each query parameter of a route and its dependencies, and whether it takes several values."""
+    found = {field.alias: _is_list(field.field_info.annotation) for field in dependant.query_params}
+    for dependency in dependant.dependencies:
+        found.update(_query_parameters(dependency))
+    return found
+
+
+def _unknown(name: str, known: dict[str, bool]) -> FieldError:
+    nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    if nearest:
+        return FieldError(name, f"is not a parameter of this resource; did you mean '{nearest[0]}'?")
+    listed = ", ".join(sorted(known)) or "none"
+    return FieldError(name, f"is not a parameter of this resource; it takes: {listed}")
+
+
+def check_query(raw: bytes, known: dict[str, bool]) -> bytes:
+    """The query with comma-separated lists spread out into repeated parameters.
+
+    Raises `InvalidRequestError` for unknown parameters and for single-valued ones given twice, and
+    `MalformedRequestError` for bytes that are not percent-encoded UTF-8.
+    """
+    if not raw:
+        return raw
+    try:
+        pairs = parse_qsl(raw.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=1000)
+    except ValueError as error:
+        raise MalformedRequestError("The query is not percent-encoded UTF-8.") from error
+    refused: dict[FieldError, None] = {}
+    spread: list[tuple[str, str]] = []
+    seen: set[str] = set()
+    for name, value in pairs:
+        if name not in known:
+            refused[_unknown(name, known)] = None
+        elif known[name]:
+            spread.extend((name, part.strip()) for part in value.split(","))
+        elif name in seen:
+            refused[FieldError(name, "must be given once")] = None
+        else:
+            spread.append((name, value))
+        if "\0" in value:
+            refused[FieldError(name, "must not contain NUL")] = None
+        seen.add(name)
+    if refused:
+        raise InvalidRequestError(errors=list(refused))
+    return urlencode(spread).encode()
+
+
+class StrictRoute(APIRoute):
+    """An `APIRoute` that checks the query and the body as the API's conventions ask."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+        known = _query_parameters(self.dependant)
+        takes_body = self.body_field is not None
+        body_required = takes_body and self.body_field is not None and self.body_field.field_info.is_required()
+
+        async def handle_strictly(request: Request) -> Response:
+            scope = dict(request.scope)
+            scope["query_string"] = check_query(request.scope["query_string"], known)
+            request = Request(scope, request.receive)
+            if takes_body:
+                body = await request.body()
+                if body:
+                    if not _is_json(request.headers.get("content-type", "")):
+                        raise UnsupportedMediaTypeError
+                    request = _ParsedRequest(request, body, parse_json(body))
+                elif body_required:
+                    raise MalformedJsonError("A JSON body is required.")
+            return await handle(request)
+
+        return handle_strictly
