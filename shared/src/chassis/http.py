@@ -82,7 +82,7 @@ class Peer:
 
         async def once() -> httpx.Response:
             url = next(self._next_url) + path
-            answer = await self._client.request(method, url, params=params, json=json, headers=sent)
+            answer: httpx.Response = await self._client.request(method, url, params=params, json=json, headers=sent)
             if answer.status_code in (502, 503, 504):
                 raise _TransientAnswer(answer)
             return answer
@@ -97,7 +97,7 @@ class Peer:
             reraise=True,
         )
         try:
-            answer = await retrying(once)
+            answer: httpx.Response = await retrying(once)
         except httpx.HTTPError as error:
             _log.warning("peer does not answer", extra={"peer": self._name, "reason": type(error).__name__})
             raise PeerUnavailableError from error

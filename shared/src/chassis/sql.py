@@ -33,7 +33,7 @@ NAMING_CONVENTION = {
     "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
     "pk": "pk_%(table_name)s",
 }
-TABLE_OPTIONS = {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_unicode_520_ci"}
+TABLE_OPTIONS: dict[str, Any] = {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_unicode_520_ci"}
 
 _DUPLICATE = 1062
 _RETRYABLE = frozenset({1205, 1213})  # lock wait time-out, deadlock
@@ -90,7 +90,9 @@ def driver_url(database_url: str, driver: str) -> URL:
 def error_number(error: BaseException) -> int | None:
     """The server's or driver's error number."""
     original = getattr(error, "orig", None)
-    arguments = getattr(original, "args", None) or getattr(getattr(original, "__cause__", None), "args", ())
+    if original is None:
+        return None
+    arguments: tuple[object, ...] = getattr(original, "args", ()) or getattr(original.__cause__, "args", ())
     return next((argument for argument in arguments if isinstance(argument, int)), None)
 
 

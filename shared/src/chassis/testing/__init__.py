@@ -1,0 +1,1 @@
+"""Helpers for the tests of all distributions; never imported by a running process."""

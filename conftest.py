@@ -1,0 +1,3 @@
+"""Shared by the tests of all distributions."""
+
+pytest_plugins = ["chassis.testing.fixtures"]
