@@ -1,0 +1,1 @@
+"""A stand-in for the TMDB v3 API: a development tool, never imported by a service."""
