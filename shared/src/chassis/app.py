@@ -13,8 +13,6 @@ from chassis.operations import Check, operations_router
 from chassis.problems import install_problem_handlers
 from chassis.strict import StrictRoute
 
-MAX_BODY_BYTES = 1024 * 1024
-
 
 def _operation_id(route: APIRoute) -> str:
     first, *rest = route.name.split("_")
@@ -45,7 +43,6 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        max_body_size=MAX_BODY_BYTES,
         generate_unique_id_function=_operation_id,
     )
     app.include_router(operations_router(registry, checks))

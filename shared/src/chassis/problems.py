@@ -12,7 +12,6 @@ from starlette.exceptions import HTTPException
 
 from chassis import context
 from chassis.errors import (
-    BodyTooLargeError,
     FieldError,
     InvalidRequestError,
     Kind,
@@ -158,7 +157,6 @@ async def _http_exception_handler(request: Request, error: Exception) -> Respons
     known: dict[int, type[ServiceError]] = {
         404: NotFoundError,
         405: MethodNotAllowedError,
-        413: BodyTooLargeError,
     }
     if error.status_code >= 500:
         return problem_response(ServiceError(), request)

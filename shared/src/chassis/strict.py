@@ -17,12 +17,15 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
 from chassis.errors import (
+    BodyTooLargeError,
     FieldError,
     InvalidRequestError,
     MalformedJsonError,
     MalformedRequestError,
     UnsupportedMediaTypeError,
 )
+
+MAX_BODY_BYTES = 1024 * 1024
 
 
 def _reject_constant(name: str) -> Any:
@@ -155,6 +158,19 @@ def check_query(raw: bytes, known: dict[str, bool]) -> bytes:
     return urlencode(spread).encode()
 
 
+async def read_body(request: Request) -> bytes:
+    """The whole body. Raises `BodyTooLargeError` as soon as it is known to exceed `MAX_BODY_BYTES`."""
+    declared = request.headers.get("content-length", "0")
+    if declared.isdigit() and int(declared) > MAX_BODY_BYTES:
+        raise BodyTooLargeError
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_BODY_BYTES:
+            raise BodyTooLargeError
+    return bytes(body)
+
+
 class StrictRoute(APIRoute):
     """An `APIRoute` that checks the query and the body as the API's conventions ask."""
 
@@ -169,7 +185,7 @@ class StrictRoute(APIRoute):
             scope["query_string"] = check_query(request.scope["query_string"], known)
             request = Request(scope, request.receive)
             if takes_body:
-                body = await request.body()
+                body = await read_body(request)
                 if body:
                     if not _is_json(request.headers.get("content-type", "")):
                         raise UnsupportedMediaTypeError
