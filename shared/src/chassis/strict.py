@@ -186,12 +186,11 @@ class StrictRoute(APIRoute):
             request = Request(scope, request.receive)
             if takes_body:
                 body = await read_body(request)
-                if body:
-                    if not _is_json(request.headers.get("content-type", "")):
-                        raise UnsupportedMediaTypeError
-                    request = _ParsedRequest(request, body, parse_json(body))
-                elif body_required:
+                if body and not _is_json(request.headers.get("content-type", "")):
+                    raise UnsupportedMediaTypeError
+                if body_required and not body:
                     raise MalformedJsonError("A JSON body is required.")
+                request = _ParsedRequest(request, body, parse_json(body) if body else None)
             return await handle(request)
 
         return handle_strictly
