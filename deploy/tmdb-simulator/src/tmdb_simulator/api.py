@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -46,7 +47,10 @@ class Answer(NamedTuple):
 
 
 class TmdbApi:
-    """Answers every request below `/3/`."""
+    """Answers every request below `/3/`.
+
+    `closing`, once set, ends the waits that faults have made.
+    """
 
     def __init__(
         self, catalogue: Catalogue, faults: FaultRegistry, log: RequestLog, token: str | None
@@ -58,6 +62,7 @@ class TmdbApi:
         self._token = token
         self._bodies: OrderedDict[tuple[str, bytes], Body] = OrderedDict()
         self._bodies_revision = catalogue.revision
+        self.closing = asyncio.Event()
 
     async def handle(self, request: Request) -> Response:
         """Answer one request and log it."""
@@ -67,7 +72,7 @@ class TmdbApi:
         entry = self._log.start(request.method, path, query, conditional=conditional)
         hits = self._faults.claim(path, query)
         entry.faults = [hit.kind for hit in hits]
-        response = await answer_instead(request, hits)
+        response = await answer_instead(request, hits, self.closing)
         if response is None:
             response = self._respond(request, path, query, hits)
         entry.status = response.status_code

@@ -20,7 +20,10 @@ _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
 
 def create_app(films: Mapping[int, Film], token: str | None = None) -> Starlette:
-    """The ASGI application over these films; `token` None accepts any that is not empty."""
+    """The ASGI application over these films; `token` None accepts any that is not empty.
+
+    Its `state.closing` is an event for the server to set when it is told to stop.
+    """
     catalogue, faults, log = Catalogue(films), FaultRegistry(), RequestLog()
     api = TmdbApi(catalogue, faults, log, token)
 
@@ -31,7 +34,7 @@ def create_app(films: Mapping[int, Film], token: str | None = None) -> Starlette
         # Films are loaded before the port opens, so whoever gets an answer can be served.
         return JSONResponse({"status": "ready", "films": len(catalogue)})
 
-    return Starlette(
+    app = Starlette(
         routes=[
             # First and without alternatives: every path and method below /3/ is TMDB's.
             Route("/3/{path:path}", api.handle, methods=_METHODS),
@@ -40,3 +43,5 @@ def create_app(films: Mapping[int, Film], token: str | None = None) -> Starlette
             *Admin(catalogue, faults, log).routes(),
         ]
     )
+    app.state.closing = api.closing
+    return app

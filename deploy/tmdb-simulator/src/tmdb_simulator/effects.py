@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import suppress
 from copy import deepcopy
 from typing import Any, Final
 
@@ -19,18 +20,24 @@ from tmdb_simulator.wire import respond_error, respond_html
 Payload = dict[str, Any]
 
 
-async def answer_instead(request: Request, hits: Iterable[Hit]) -> Response | None:
-    """Wait as `slow` says; the response of the first fault that replaces the true one."""
+async def answer_instead(
+    request: Request, hits: Iterable[Hit], closing: asyncio.Event
+) -> Response | None:
+    """Wait as `slow` says; the response of the first fault that replaces the true one.
+
+    `closing` ends every wait, so that a fault does not hold up the end of the process.
+    """
     for hit in hits:
         match hit.kind:
             case "slow":
-                await asyncio.sleep(hit.options["seconds"])
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(closing.wait(), hit.options["seconds"])
             case "error":
                 return _error(hit.options)
             case "html":
                 return respond_html(hit.options["status"])
             case "hang":
-                return await _hang(request, hit.options["after_headers"])
+                return await _hang(request, hit.options["after_headers"], closing)
     return None
 
 
@@ -40,22 +47,34 @@ def _error(options: Mapping[str, Any]) -> Response:
     return respond_error(BY_STATUS[options["status"]], headers)
 
 
-async def _hang(request: Request, after_headers: bool) -> Response:
+async def _hang(request: Request, after_headers: bool, closing: asyncio.Event) -> Response:
     if after_headers:
-        return StreamingResponse(_beginning_only(request), 200, media_type="application/json")
-    await _disconnected(request)
-    # Nobody is there to read it, but the server wants an answer to close the exchange.
-    return respond_html(499)
+        beginning = _beginning_only(request, closing)
+        return StreamingResponse(beginning, 200, media_type="application/json")
+    await _abandoned(request, closing)
+    # 499, nginx's number for a client that went away, is only ever seen in the log.
+    return respond_html(503 if closing.is_set() else 499)
 
 
-async def _beginning_only(request: Request) -> AsyncIterator[bytes]:
+async def _beginning_only(request: Request, closing: asyncio.Event) -> AsyncIterator[bytes]:
     yield b'{"page":1,'
-    await _disconnected(request)
+    await _abandoned(request, closing)
 
 
-async def _disconnected(request: Request) -> None:
+async def _abandoned(request: Request, closing: asyncio.Event) -> None:
+    """Wait until the client goes away or the process ends."""
+    waits = {asyncio.ensure_future(_disconnected(request)), asyncio.ensure_future(closing.wait())}
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
+
+
+async def _disconnected(request: Request) -> bool:
     while (await request.receive())["type"] != "http.disconnect":
         pass
+    return True
 
 
 def page_fault(hits: Iterable[Hit]) -> PageFault | None:
