@@ -1,0 +1,77 @@
+"""Any one process may be killed in the middle of the mission and started again: nothing is lost."""
+
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from suite_client import environment
+
+ROOT = Path(__file__).parents[2]
+STACK = [sys.executable, str(ROOT / "deploy" / "local" / "stack.py")]
+STEPS = 14
+
+PROCESSES = [
+    "gateway",
+    "identity-api",
+    "identity-worker",
+    "subscription-api",
+    "subscription-worker",
+    "catalog-api",
+    "catalog-worker",
+    "watch-api",
+    "watch-worker",
+    "mariadb",
+    "mongo",
+    "rabbitmq",
+    "tmdb-simulator",
+]
+
+
+def stack(*arguments: str) -> str:
+    """A command of the local stack's runner about the test stack."""
+    outcome = subprocess.run([*STACK, *arguments], capture_output=True, text=True, timeout=120, check=False)
+    assert outcome.returncode == 0, outcome.stdout + outcome.stderr
+    return outcome.stdout
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("process", PROCESSES)
+def test_the_mission_survives_the_death_of(process: str) -> None:
+    environment("STACK_STATE")
+    settings = {
+        **os.environ,
+        "GATEWAY_URL": environment("STACK_GATEWAY_URL"),
+        "MAIL_URL": environment("STACK_MAIL_API_URL"),
+        "PYTHONUNBUFFERED": "1",
+    }
+    kill_at = random.randrange(2, STEPS)
+    demo = subprocess.Popen(
+        [sys.executable, str(ROOT / "deploy" / "demo.py"), "--patient"],
+        env=settings,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert demo.stdout is not None
+    printed: list[str] = []
+    steps = 0
+    killed = False
+    try:
+        for line in demo.stdout:
+            printed.append(line)
+            steps += line.startswith("■")
+            if steps == kill_at and not killed:
+                stack("kill", process)
+                killed = True
+                stack("start", process)
+        code = demo.wait(timeout=120)
+    finally:
+        demo.kill()
+        if killed:
+            # Whatever happened, the next test finds the process running.
+            subprocess.run([*STACK, "start", process], capture_output=True, timeout=120, check=False)
+    assert killed
+    assert code == 0, f"killed {process} at step {kill_at}:\n{''.join(printed)[-3000:]}"
