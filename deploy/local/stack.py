@@ -3,7 +3,7 @@
 
 import sys
 
-if sys.version_info < (3, 11):
+if sys.version_info < (3, 11):  # noqa: UP036 - an older one may well be what `python3` is
     # Said here, before an import of newer syntax could fail with something less clear.
     sys.exit(f"stack: Python 3.11 or newer is needed, this is {sys.version.split()[0]}")
 

@@ -129,10 +129,10 @@ def status(options: argparse.Namespace) -> int:
         total += resident
         shown = row.state if answer or row.state != "ready" else "not ready"
         size = f"{resident // _MEBIBYTE} MiB" if resident else ""
-        line = f"{row.name:<24} {shown:<12} {row.pid or '':>8} {row.restarts:>8} {size:>8} {row.port or '':>6} {row.detail}"
-        print(line.rstrip())
+        columns = f"{row.name:<24} {shown:<12} {row.pid or '':>8} {row.restarts:>8} {size:>8} {row.port or '':>6}"
+        print(f"{columns} {row.detail}".rstrip())
     print(f"{'all processes':<24} {'':<12} {'':>8} {'':>8} {total // _MEBIBYTE:>4} MiB")
-    good = all(row.state == "done" or (row.state == "ready" and answer) for row, answer in zip(rows, answers, strict=True))
+    good = all(answers) and all(row.state in ("done", "ready") for row in rows)
     return 0 if good and not failure else 3
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import base64
-import os
 import secrets
 from collections.abc import Callable, Mapping
 from pathlib import Path
+
+from localstack.state import write_private
 
 _HEADER = "# Made on first use; not in the repository. Change what you like, then stop and start the stack.\n"
 
@@ -70,6 +71,5 @@ def _append(path: Path, new: Mapping[str, str]) -> None:
     if not old.endswith("\n"):
         old += "\n"
     draft = path.with_name(f"{path.name}.new")
-    with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        file.write(old + "".join(f"{name}={value}\n" for name, value in new.items()))
+    write_private(draft, old + "".join(f"{name}={value}\n" for name, value in new.items()))
     draft.replace(path)

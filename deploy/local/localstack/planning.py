@@ -58,9 +58,7 @@ def make(
         ports=Ports(_number(settings, "STACK_PORT_OFFSET", offset or 0), settings),
         settings=settings,
         base_environment={
-            name: value
-            for name, value in given.items()
-            if name in _INHERITED or name.endswith(_INHERITED_ENDINGS)
+            name: value for name, value in given.items() if name in _INHERITED or name.endswith(_INHERITED_ENDINGS)
         },
         external=external,
         replicas=_replicas(settings),

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from localstack.errors import StackError
+from localstack.state import write_private
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +78,7 @@ def levels(table: Sequence[Process]) -> list[list[str]]:
 
 def save(table: Sequence[Process], path: Path) -> None:
     """Write the table for the supervisor; it carries secrets, so nobody else may read it."""
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        json.dump([asdict(row) for row in table], file, indent=1)
+    write_private(path, json.dumps([asdict(row) for row in table], indent=1))
 
 
 def load(path: Path) -> list[Process]:

@@ -74,7 +74,7 @@ def port_owner(port: int) -> str:
     inodes = _listening_inodes(port)
     for pid in _all_pids():
         try:
-            links = [os.readlink(entry) for entry in (_PROC / str(pid) / "fd").iterdir()]
+            links = [str(entry.readlink()) for entry in (_PROC / str(pid) / "fd").iterdir()]
         except OSError:
             continue
         if any(f"socket:[{inode}]" in links for inode in inodes):

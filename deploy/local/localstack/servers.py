@@ -16,6 +16,7 @@ from pathlib import Path
 from localstack.errors import StackError
 from localstack.plan import SERVICES_WITH_MYSQL, Plan
 from localstack.process import Process
+from localstack.state import write_private
 
 GROUP = "servers"
 _RABBITMQ_SCRIPTS = ("/usr/lib/rabbitmq/bin/rabbitmq-server", "/opt/rabbitmq/sbin/rabbitmq-server")
@@ -76,7 +77,7 @@ def _mariadb(plan: Plan) -> list[Process]:
     # Run as root, mariadbd wants to be told that this is meant; as anybody else it may not be told a user.
     user = [f"--user={getpass.getuser()}"] if os.geteuid() == 0 else []
     init_file = plan.state.config / "mariadb-init.sql"
-    _write_secret(init_file, _mariadb_accounts(plan))
+    write_private(init_file, _mariadb_accounts(plan))
     rows = []
     if not done.exists():
         install = shlex.join(
@@ -159,10 +160,10 @@ def _rabbitmq(plan: Plan) -> list[Process]:
     home.mkdir(exist_ok=True)
     cookie = home / ".erlang.cookie"
     if not cookie.exists():
-        _write_secret(cookie, secrets.token_hex(20))
+        write_private(cookie, secrets.token_hex(20))
         cookie.chmod(0o400)
     definitions = plan.state.config / "rabbitmq-definitions.json"
-    _write_secret(definitions, json.dumps(broker_definitions(plan), indent=1))
+    write_private(definitions, json.dumps(broker_definitions(plan), indent=1))
     config = plan.state.config / "rabbitmq.conf"
     config.write_text(
         f"listeners.tcp.1 = 127.0.0.1:{plan.ports.of('rabbitmq')}\n"
@@ -257,9 +258,3 @@ def _mongo(plan: Plan) -> list[Process]:
     if kind == "secantusd-rs":
         argv += ["--log-file-max", "128MB"]
     return [_server(plan, "mongo", argv, probe, "mongo")]
-
-
-def _write_secret(path: Path, text: str) -> None:
-    path.unlink(missing_ok=True)
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:
-        file.write(text)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from localstack.plan import Plan
+from localstack.plan import SERVICES_WITH_MYSQL, Plan
 from localstack.process import Process
 
 _LOOPBACK = "127.0.0.1"
@@ -85,81 +85,58 @@ def public_url(plan: Plan) -> str:
 
 def helpers(plan: Plan) -> list[Process]:
     """Stand-ins for what lies outside the suite: the mail catcher and, without a token, TMDB."""
+    page = plan.ports.of("mail-page")
     mail = {
         "MAIL_CATCHER_HOST": _LOOPBACK,
         "MAIL_CATCHER_SMTP_PORT": str(plan.ports.of("mail-smtp")),
-        "MAIL_CATCHER_HTTP_PORT": str(plan.ports.of("mail-page")),
+        "MAIL_CATCHER_HTTP_PORT": str(page),
     }
-    rows = [_program(plan, "mail-catcher", ["mail_catcher"], "servers", "mail-page", mail)]
+    rows = [_python(plan, "mail-catcher", ["mail_catcher"], page, mail)]
     if plan.simulates_tmdb:
+        port = plan.ports.of("tmdb-simulator")
         simulator = {
             "TMDB_SIMULATOR_HOST": _LOOPBACK,
-            "TMDB_SIMULATOR_PORT": str(plan.ports.of("tmdb-simulator")),
+            "TMDB_SIMULATOR_PORT": str(port),
             "TMDB_SIMULATOR_FILMS": plan.settings.get("TMDB_SIMULATOR_FILMS", ""),
         }
-        rows.append(_program(plan, "tmdb-simulator", ["tmdb_simulator"], "servers", "tmdb-simulator", simulator))
-    return rows
+        rows.append(_python(plan, "tmdb-simulator", ["tmdb_simulator"], port, simulator))
+    return [replace(row, group="servers") for row in rows]
 
 
 def table(plan: Plan, servers: Iterable[str]) -> list[Process]:
     """Migrations, then api and worker of every service, then the gateway."""
     up = set(servers)
-    rows: list[Process] = []
-    for service in SERVICES:
-        rows += _service(plan, service, up)
-    gateway_needs = [row.name for row in rows if row.group == "services"]
+    rows = [row for service in SERVICES for row in _service(plan, service, up)]
+    services = tuple(row.name for row in rows if row.group == "services")
+    environment = settings(plan, GATEWAY)
     for replica in range(plan.replicas):
-        rows.append(
-            _program(
-                plan,
-                _name("gateway", replica),
-                ["gateway"],
-                "gateway",
-                "gateway",
-                settings(plan, GATEWAY),
-                ops="gateway-ops",
-                replica=replica,
-                needs=gateway_needs,
-            )
+        ports = _ports(plan, "gateway", "gateway-ops", replica)
+        row = _python(
+            plan, _name("gateway", replica), ["gateway"], ports[1], environment | _port_settings(GATEWAY, ports)
         )
+        rows.append(replace(row, group="gateway", port=ports[0], needs=services))
     return rows
 
 
 def _service(plan: Plan, service: Service, servers: set[str]) -> list[Process]:
+    name = service.name
     environment = settings(plan, service)
-    migrate = f"{service.name}-migrate"
-    database = {"mysql-provision", "mongo-provision", "mongo-init"} & servers
-    database |= {"mariadb" if service.name in ("identity", "subscription") else "mongo"} & servers
-    broker = {"rabbitmq", "broker-provision"} & servers
-    rows = [
-        Process(
-            name=migrate,
-            argv=[plan.python, "-m", service.name, "migrate"],
-            group="migrations",
-            cwd=str(plan.root),
-            # The migration answers no request, but its settings are those of the service: the ports must be there.
-            env=_environment(plan, _ports(plan, service.prefix, service.name, service.name) | environment),
-            needs=tuple(sorted(database)),
-        )
-    ]
+    ports = _ports(plan, name, f"{name}-worker", 0)
+    # The migration answers no request, but its settings are those of the service, ports and all.
+    migration = _python(plan, f"{name}-migrate", [name, "migrate"], 0, environment | _port_settings(service, ports))
+    database = (
+        {"mariadb", "mysql-provision"} if name in SERVICES_WITH_MYSQL else {"mongo", "mongo-init", "mongo-provision"}
+    )
+    rows = [replace(migration, group="migrations", probe="", port=None, needs=tuple(sorted(database & servers)))]
+    # A worker without a broker has nothing to do, and would only log that it cannot connect yet.
+    broker = sorted({"rabbitmq", "broker-provision"} & servers)
     for replica in range(plan.replicas):
-        api = _name(f"{service.name}-api", replica)
-        argv = [service.name, "api"]
-        rows.append(
-            _program(
-                plan, api, argv, "services", service.name, environment, ops=service.name, replica=replica, needs=(migrate,)
-            )
-        )
-        worker = _name(f"{service.name}-worker", replica)
-        ops = f"{service.name}-worker"
-        # A worker without a broker has nothing to do, and would only log that it cannot connect yet.
-        needs = (migrate, *sorted(broker))
-        argv = [service.name, "worker"]
-        rows.append(
-            _program(
-                plan, worker, argv, "services", service.name, environment, ops=ops, replica=replica, needs=needs, probe=ops
-            )
-        )
+        ports = _ports(plan, name, f"{name}-worker", replica)
+        own = environment | _port_settings(service, ports)
+        api = _python(plan, _name(f"{name}-api", replica), [name, "api"], ports[0], own)
+        worker = _python(plan, _name(f"{name}-worker", replica), [name, "worker"], ports[1], own)
+        rows.append(replace(api, needs=(migration.name,)))
+        rows.append(replace(worker, needs=(migration.name, *broker)))
     return rows
 
 
@@ -167,40 +144,22 @@ def _name(name: str, replica: int) -> str:
     return name if replica == 0 else f"{name}-{replica + 1}"
 
 
-def _ports(plan: Plan, prefix: str, port: str, ops: str, replica: int = 0) -> dict[str, str]:
-    return {
-        f"{prefix}PORT": str(plan.ports.of(port, replica)),
-        f"{prefix}OPS_PORT": str(plan.ports.of(ops, replica)),
-    }
+def _ports(plan: Plan, port: str, ops: str, replica: int) -> tuple[int, int]:
+    return plan.ports.of(port, replica), plan.ports.of(ops, replica)
 
 
-def _environment(plan: Plan, own: Mapping[str, str]) -> dict[str, str]:
-    return {**plan.base_environment, "PYTHONUNBUFFERED": "1", **{name: own[name] for name in sorted(own)}}
+def _port_settings(service: Service, ports: tuple[int, int]) -> dict[str, str]:
+    return {f"{service.prefix}PORT": str(ports[0]), f"{service.prefix}OPS_PORT": str(ports[1])}
 
 
-def _program(
-    plan: Plan,
-    name: str,
-    argv: list[str],
-    group: str,
-    port: str,
-    environment: Mapping[str, str],
-    *,
-    ops: str = "",
-    replica: int = 0,
-    needs: Iterable[str] = (),
-    probe: str = "",
-) -> Process:
-    ports = _ports(plan, f"{argv[0].upper()}_", port, ops, replica) if ops else {}
-    answers = probe or ops or port
+def _python(plan: Plan, name: str, arguments: list[str], port: int, environment: Mapping[str, str]) -> Process:
     return Process(
         name=name,
-        argv=[plan.python, "-m", *argv],
-        group=group,
+        argv=[plan.python, "-m", *arguments],
+        group="services",
         cwd=str(plan.root),
-        env=_environment(plan, {**environment, **ports}),
-        needs=tuple(needs),
-        probe=plan.local_url(answers, replica) + "/readyz",
-        port=plan.ports.of(answers if probe else port, replica),
+        env={**plan.base_environment, "PYTHONUNBUFFERED": "1", **environment},
+        probe=f"http://{_LOOPBACK}:{port}/readyz",
+        port=port,
         grace_seconds=_GRACE_SECONDS,
     )

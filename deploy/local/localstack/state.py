@@ -96,6 +96,13 @@ class State:
             hold.unlink()
 
 
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner may read, from its first byte on."""
+    path.unlink(missing_ok=True)
+    path.touch(mode=0o600)
+    path.write_text(text)
+
+
 def _replace(path: Path, text: str) -> None:
     # A reader sees the old or the new text, never half of one.
     draft = path.with_suffix(".new")

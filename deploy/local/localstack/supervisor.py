@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-from localstack import probes, procfs, process
+from localstack import probes, process, procfs
 from localstack.process import Process
 from localstack.state import State, Status
 
@@ -126,7 +126,8 @@ class Unit:
         with contextlib.suppress(ProcessLookupError):
             child.send_signal(signal.Signals[self.spec.stop_signal])
         deadline = time.monotonic() + self.spec.grace_seconds
-        while procfs.group_alive(child.pid) and time.monotonic() < deadline:
+        # The child's own end could be awaited; the rest of its group can only be asked for.
+        while procfs.group_alive(child.pid) and time.monotonic() < deadline:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
         _signal_group(child.pid, signal.SIGKILL)
         await child.wait()
