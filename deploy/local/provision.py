@@ -49,7 +49,7 @@ def make_replica_set(url: str) -> None:
 
 def mysql(wanted: Mapping[str, Any], *, make: bool) -> None:
     """Make databases and accounts, or drop them; what is to be `fresh` is dropped before it is made."""
-    import pymysql  # noqa: PLC0415
+    import pymysql  # type: ignore[import-untyped]  # noqa: PLC0415
 
     parts = urlsplit(wanted["url"])
     connection = pymysql.connect(

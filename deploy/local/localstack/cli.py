@@ -39,10 +39,10 @@ def _parser() -> argparse.ArgumentParser:
         ("start", commands.start, "start a process that `kill` or `stop` took down, return when it is ready"),
     ):
         command(name, run, summary).add_argument("name", help="a process of `status`")
-    run = command("run", running.run, "start a stack, run a command with its URLs in the environment, stop the stack")
-    run.set_defaults(profile="test")
-    run.add_argument("--servers-only", action="store_true", help="start the servers, none of our services")
-    run.add_argument("argv", nargs=argparse.REMAINDER, metavar="-- command …")
+    once = command("run", running.run, "start a stack, run a command with its URLs in the environment, stop the stack")
+    once.set_defaults(profile="test")
+    once.add_argument("--servers-only", action="store_true", help="start the servers, none of our services")
+    once.add_argument("argv", nargs=argparse.REMAINDER, metavar="-- command …")
     return parser
 
 

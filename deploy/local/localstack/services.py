@@ -108,12 +108,10 @@ def table(plan: Plan, servers: Iterable[str]) -> list[Process]:
     up = set(servers)
     rows = [row for service in SERVICES for row in _service(plan, service, up)]
     services = tuple(row.name for row in rows if row.group == "services")
-    environment = settings(plan, GATEWAY)
     for replica in range(plan.replicas):
         ports = _ports(plan, "gateway", "gateway-ops", replica)
-        row = _python(
-            plan, _name("gateway", replica), ["gateway"], ports[1], environment | _port_settings(GATEWAY, ports)
-        )
+        own = settings(plan, GATEWAY) | _port_settings(GATEWAY, ports)
+        row = _python(plan, _name("gateway", replica), ["gateway"], ports[1], own)
         rows.append(replace(row, group="gateway", port=ports[0], needs=services))
     return rows
 
