@@ -46,7 +46,7 @@ class Client:
         self._quiet = quiet
         self.tokens: dict[str, Any] = {}
 
-    def call(
+    def call(  # noqa: PLR0913 - these are the parts of a request and of what is expected
         self,
         method: str,
         path: str,
@@ -70,7 +70,10 @@ class Client:
         response, tries = self._send(method, path, json, sent)
         allowed = {expected, *(repeated if tries > 1 else ())}
         self._show(method, path, response)
-        check(response.status_code in allowed, f"{method} {path}: expected {expected}, got {response.status_code}: {response.text[:500]}")
+        check(
+            response.status_code in allowed,
+            f"{method} {path}: expected {expected}, got {response.status_code}: {response.text[:500]}",
+        )
         if code is not None and response.status_code == expected:
             problem = response.json()
             check(response.headers["content-type"] == "application/problem+json", f"{path}: no problem document")
@@ -120,7 +123,9 @@ class Demo:
         self._http = httpx.Client(
             base_url=os.environ.get("GATEWAY_URL", "http://localhost:8080"), timeout=30, trust_env=False
         )
-        self._mail = httpx.Client(base_url=os.environ.get("MAIL_URL", "http://localhost:8025"), timeout=10, trust_env=False)
+        self._mail = httpx.Client(
+            base_url=os.environ.get("MAIL_URL", "http://localhost:8025"), timeout=10, trust_env=False
+        )
         self._run = secrets.token_hex(3)
         self.admin = self._client("admin")
         self.ana = self._client("ana")
@@ -188,7 +193,11 @@ class Demo:
             check(response.headers["location"] == f"/v1/packages/{package['id']}", "Location names the package")
             self._packages[name] = package
         self.admin.call(
-            "POST", "/v1/packages", 409, code="package-name-taken", json={"name": f" THRILLS {self._run} ", "genreIds": [ACTION]}
+            "POST",
+            "/v1/packages",
+            409,
+            code="package-name-taken",
+            json={"name": f" THRILLS {self._run} ", "genreIds": [ACTION]},
         )
         self.admin.call(
             "POST", "/v1/packages", 422, code="unknown-genre", json={"name": f"Odd {self._run}", "genreIds": [424242]}
@@ -275,7 +284,11 @@ class Demo:
             ).json()
             self._subscriptions[name] = subscription["id"]
         self.ana.call(
-            "POST", "/v1/subscriptions", 409, code="already-subscribed", json={"packageId": self._packages["Thrills"]["id"]}
+            "POST",
+            "/v1/subscriptions",
+            409,
+            code="already-subscribed",
+            json={"packageId": self._packages["Thrills"]["id"]},
         )
         dusty = self._packages["True and dusty"]["id"]
         bulk = self.admin.call(
@@ -364,10 +377,16 @@ class Demo:
         etag = self.admin.call("GET", f"/v1/packages/{package}", 200).headers["etag"]
         change = {"genreIds": [ACTION, COMEDY]}
         self.admin.call("PATCH", f"/v1/packages/{package}", 428, json=change, code="precondition-required")
-        preview = self.admin.call("PATCH", f"/v1/packages/{package}?dryRun=true", 200, json=change, headers={"If-Match": etag}).json()
+        preview = self.admin.call(
+            "PATCH", f"/v1/packages/{package}?dryRun=true", 200, json=change, headers={"If-Match": etag}
+        ).json()
         check(preview["version"] == 2 and preview["subscribersKept"] == 1, f"the preview is wrong: {preview}")
-        self.admin.call("PATCH", f"/v1/packages/{package}", 200, json=change, headers={"If-Match": etag}, repeated=(412,))
-        self.admin.call("PATCH", f"/v1/packages/{package}", 412, json=change, headers={"If-Match": etag}, code="precondition-failed")
+        self.admin.call(
+            "PATCH", f"/v1/packages/{package}", 200, json=change, headers={"If-Match": etag}, repeated=(412,)
+        )
+        self.admin.call(
+            "PATCH", f"/v1/packages/{package}", 412, json=change, headers={"If-Match": etag}, code="precondition-failed"
+        )
         versions = self.admin.call("GET", f"/v1/packages/{package}/versions", 200).json()["data"]
         check([version["version"] for version in versions] == [2, 1], "both versions are kept, newest first")
         entitled = self.ana.call("GET", "/v1/entitlements/me", 200).json()
@@ -380,9 +399,7 @@ class Demo:
         first = self.movies[0]["id"]
         for name in ("Thrills", "Far away"):
             self.ana.call("DELETE", f"/v1/subscriptions/{self._subscriptions[name]}", 204)
-        self.ana.until(
-            "the movies go", lambda: self.ana.call("GET", "/v1/movies", 200).json()["data"] == [], 2
-        )
+        self.ana.until("the movies go", lambda: self.ana.call("GET", "/v1/movies", 200).json()["data"] == [], 2)
         self.ana.call("GET", f"/v1/movies/{first}", 403, code="movie-not-in-your-genres")
         self.ana.call("DELETE", f"/v1/watched/{first}", 204)
         report = self.ana.call("GET", "/v1/reports/me", 200).json()
@@ -406,9 +423,13 @@ def _administrator() -> tuple[str, str]:
     settings = dict(os.environ)
     file = Path(__file__).parents[1] / ".env"
     if "ADMIN_PASSWORD" not in settings and file.is_file():
-        pairs = (line.split("=", 1) for line in file.read_text().splitlines() if "=" in line and not line.startswith("#"))
+        pairs = (
+            line.split("=", 1) for line in file.read_text().splitlines() if "=" in line and not line.startswith("#")
+        )
         settings.update({name.strip(): value.strip().strip("'\"") for name, value in pairs})
-    check("ADMIN_PASSWORD" in settings, "ADMIN_EMAIL and ADMIN_PASSWORD are not set and there is no .env: run 'make up'")
+    check(
+        "ADMIN_PASSWORD" in settings, "ADMIN_EMAIL and ADMIN_PASSWORD are not set and there is no .env: run 'make up'"
+    )
     return settings["ADMIN_EMAIL"], settings["ADMIN_PASSWORD"]
 
 

@@ -1,6 +1,7 @@
 """Entity tags against RFC 9110."""
 
 import pytest
+
 from chassis.conditional import content_etag, is_current, require_match, strong_etag
 from chassis.errors import PreconditionFailedError, PreconditionRequiredError
 

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import aio_pika
 import pytest
+from sqlalchemy import create_engine, func, insert, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
 from chassis.errors import UnavailableError
 from chassis.events import topology as topology_module
 from chassis.events.broadcast import BroadcastListener
@@ -20,8 +23,6 @@ from chassis.events.topology import Binding, QueueSpec, Topology, contracts_dire
 from chassis.metrics import new_registry
 from chassis.sql import Database, driver_url, new_metadata
 from chassis.testing.servers import mysql_database
-from sqlalchemy import create_engine, func, insert, select
-from sqlalchemy.ext.asyncio import AsyncSession
 
 TOPOLOGY = Topology(
     exchanges=("shop.events",),
@@ -233,7 +234,7 @@ async def test_an_unroutable_event_stays_in_the_outbox(database: Database, publi
     await database.transaction(lambda s: outbox.append(s, lost))
     relay = SqlRelay(database, outbox, publisher, RelayMetrics(new_registry()))
     assert await relay.publish_waiting() == (0, 1)
-    row = await database.read(lambda s: _row(s))
+    row = await database.read(_row)
     assert row.attempts == 1
     assert row.last_error
 
@@ -349,15 +350,13 @@ async def test_a_consumer_whose_connection_goes_says_so(broker_url: str, publish
     async def handler(event: Event) -> None:
         return
 
-    consumer = Consumer(
-        broker_url, "test-lost", TOPOLOGY, QUEUE, {}, publisher, ConsumerMetrics(new_registry())
-    )
+    consumer = Consumer(broker_url, "test-lost", TOPOLOGY, QUEUE, {}, publisher, ConsumerMetrics(new_registry()))
     task = asyncio.create_task(consumer.run())
     await eventually(lambda: consumer.is_consuming)
     async with connected(broker_url, "test-delete", TOPOLOGY) as connection:
         channel = await connection.channel()
         await (await channel.get_queue(QUEUE)).delete(if_unused=False, if_empty=False)
-    with pytest.raises(Exception, match="lost|not found|NOT_FOUND|Channel"):
+    with pytest.raises(Exception, match=r"lost|not found|NOT_FOUND|Channel"):
         async with asyncio.timeout(20):
             await task
     assert not consumer.is_consuming

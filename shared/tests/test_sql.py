@@ -6,6 +6,10 @@ from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
+from sqlalchemy import Column, Integer, String, Table, create_engine, insert, select, text, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncSession
+
 from chassis.errors import (
     IdempotencyKeyReusedError,
 )
@@ -23,9 +27,6 @@ from chassis.sql import (
     violated_constraint,
 )
 from chassis.testing.servers import mysql_database
-from sqlalchemy import Column, Integer, String, Table, create_engine, insert, select, text, update
-from sqlalchemy.exc import IntegrityError
-from sqlalchemy.ext.asyncio import AsyncSession
 
 metadata = new_metadata()
 things = Table(
@@ -111,9 +112,7 @@ async def test_deadlocks_are_repeated_and_nothing_is_lost(database: Database) ->
     async def bump_both(order: tuple[uuid.UUID, uuid.UUID]) -> None:
         async def work(session: AsyncSession) -> None:
             for thing_id in order:
-                await session.execute(
-                    update(things).where(things.c.id == thing_id).values(number=things.c.number + 1)
-                )
+                await session.execute(update(things).where(things.c.id == thing_id).values(number=things.c.number + 1))
 
         await database.transaction(work)
 
@@ -123,7 +122,7 @@ async def test_deadlocks_are_repeated_and_nothing_is_lost(database: Database) ->
 
 
 async def test_strict_mode_refuses_what_does_not_fit(database: Database) -> None:
-    with pytest.raises(Exception, match="1406|too long"):
+    with pytest.raises(Exception, match=r"1406|too long"):
         await database.transaction(lambda s: add(s, "a" * 21))
 
 

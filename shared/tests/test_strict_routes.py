@@ -5,13 +5,14 @@ from typing import Annotated, Any
 
 import httpx
 import pytest
+from fastapi import Query, Request, Response
+
 from chassis.app import create_app, service_router
 from chassis.errors import FieldError, InvalidRequestError, UnavailableError
 from chassis.fields import ExternalId, Id, Line, QueryInt, RequestModel, ResponseModel, Timestamp
 from chassis.metrics import new_registry
 from chassis.pagination import Page, PageParams, add_page_headers, describe_page
 from chassis.testing.http import assert_problem, running
-from fastapi import Query, Request, Response
 
 router = service_router()
 
@@ -39,7 +40,7 @@ async def optional_body(thing: Thing | None = None) -> dict[str, bool]:
 
 
 @router.get("/things")
-async def list_things(
+async def list_things(  # noqa: PLR0913 - one parameter of each kind
     request: Request,
     response: Response,
     page: PageParams,
@@ -92,7 +93,9 @@ async def test_times_are_shown_in_utc_with_z(client: httpx.AsyncClient) -> None:
     assert response.json()["madeAt"] == "2026-01-31T15:00:00.250000Z"
 
 
-@pytest.mark.parametrize("body", ["", "{", "nonsense", '{"name": NaN}', '{"a": Infinity}', "[" * 100_000, b"\xff\xfe{}"])
+@pytest.mark.parametrize(
+    "body", ["", "{", "nonsense", '{"name": NaN}', '{"a": Infinity}', "[" * 100_000, b"\xff\xfe{}"]
+)
 async def test_no_json_at_all_is_400(client: httpx.AsyncClient, body: str | bytes) -> None:
     assert_problem(await post(client, body), 400, "malformed-json")
 
@@ -136,7 +139,9 @@ async def test_what_was_sent_is_never_echoed(client: httpx.AsyncClient) -> None:
     assert "hunter2" not in response.text
 
 
-@pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", "application/json; charset=utf-16"])
+@pytest.mark.parametrize(
+    "content_type", ["text/plain", "application/x-www-form-urlencoded", "application/json; charset=utf-16"]
+)
 async def test_other_media_types_are_415(client: httpx.AsyncClient, content_type: str) -> None:
     assert_problem(await post(client, '{"name": "a", "numberOfParts": 1}', content_type), 415, "unsupported-media-type")
 
@@ -228,10 +233,7 @@ async def test_link_headers_name_the_pages_that_exist(
     client: httpx.AsyncClient, query: str, relations: dict[str, int]
 ) -> None:
     response = await client.get(f"/things?{query}")
-    numbers = {
-        rel: int(httpx.URL(link["url"]).params["pageNumber"])
-        for rel, link in response.links.items()
-    }
+    numbers = {rel: int(httpx.URL(link["url"]).params["pageNumber"]) for rel, link in response.links.items()}
     assert numbers == relations
     assert response.headers["x-total-count"] == ("0" if "total=0" in query else "95")
 

@@ -7,12 +7,13 @@ from typing import Any
 
 import jwt
 import pytest
-from chassis.errors import UnauthenticatedError, UnavailableError
-from chassis.testing.tokens import AUDIENCE, ISSUER, TokenIssuer
-from chassis.tokens import AccessTokenVerifier, InvalidTokenError, KeySet
 from cryptography.hazmat.primitives import serialization
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
+from chassis.errors import UnauthenticatedError, UnavailableError
+from chassis.testing.tokens import AUDIENCE, ISSUER, TokenIssuer
+from chassis.tokens import AccessTokenVerifier, InvalidTokenError, KeySet
 
 
 @pytest.fixture

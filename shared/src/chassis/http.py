@@ -35,7 +35,7 @@ class Peer:
     504 are tried again `attempts` times in all within `deadline_seconds`, for idempotent requests only.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each limit is one operators ask for
         self,
         name: str,
         urls: Sequence[str],

@@ -133,7 +133,7 @@ class IdempotencyKeys:
         if row is not None:
             await session.execute(delete(self._table).where(self._table.c.slot == request.slot))
 
-    def _select_expired(self, request: IdempotentRequest):  # type: ignore[no-untyped-def]  # noqa: ANN202
+    def _select_expired(self, request: IdempotentRequest):  # type: ignore[no-untyped-def]
         oldest = func.utc_timestamp(6) - text(f"INTERVAL {int(KEPT_FOR.total_seconds())} SECOND")
         return select(self._table.c.slot).where(self._table.c.slot == request.slot, self._table.c.created_at < oldest)
 

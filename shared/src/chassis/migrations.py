@@ -49,7 +49,7 @@ def run_environment(context: EnvironmentContext, metadata: MetaData) -> None:
 
 def _lock(connection: Connection) -> None:
     # Held by the connection, so it goes when the step ends or dies.
-    acquired = connection.execute(text(f"SELECT GET_LOCK(CONCAT('{_LOCK}.', DATABASE()), 60)")).scalar()  # noqa: S608
+    acquired = connection.execute(text(f"SELECT GET_LOCK(CONCAT('{_LOCK}.', DATABASE()), 60)")).scalar()
     if acquired != 1:
         raise RuntimeError("another migration of this database has been running for more than a minute")
     connection.commit()

@@ -94,7 +94,9 @@ class Publisher:
             # The library's own time-out does not cover waiting for a blocked connection or a full socket.
             async with asyncio.timeout(PUBLISH_SECONDS):
                 channel = await self.connect()
-                target = channel.default_exchange if not exchange else await channel.get_exchange(exchange, ensure=False)
+                target = (
+                    channel.default_exchange if not exchange else await channel.get_exchange(exchange, ensure=False)
+                )
                 outcome = await target.publish(message, routing_key, mandatory=mandatory)
         except (Exception, asyncio.CancelledError) as error:
             if isinstance(error, asyncio.CancelledError):

@@ -53,7 +53,7 @@ class Topology:
 
     def exchange_of(self, event_type: str) -> str:
         """The exchange of an event type: that of the service that the type begins with."""
-        return f"{event_type.split('.')[0]}.events"
+        return f"{event_type.split('.', maxsplit=1)[0]}.events"
 
     def must_be_routed(self, event_type: str) -> bool:
         """Whether a message that reaches no queue is a fault."""
@@ -73,9 +73,7 @@ def load_topology(path: Path | None = None) -> Topology:
     return Topology(
         exchanges=tuple(document["exchanges"]),
         queues=tuple(
-            QueueSpec(
-                queue["name"], tuple(Binding(b["exchange"], b["routingKey"]) for b in queue["bindings"])
-            )
+            QueueSpec(queue["name"], tuple(Binding(b["exchange"], b["routingKey"]) for b in queue["bindings"]))
             for queue in document["queues"]
         ),
         broadcasts=frozenset(document["broadcasts"]["routingKeys"]),
@@ -100,9 +98,7 @@ async def declare(channel: AbstractChannel, topology: Topology) -> None:
     for name in topology.exchanges:
         await channel.declare_exchange(name, aio_pika.ExchangeType.TOPIC, durable=True)
     for spec in topology.queues:
-        parked = await channel.declare_queue(
-            spec.parked_queue, durable=True, arguments={"x-queue-type": "quorum"}
-        )
+        parked = await channel.declare_queue(spec.parked_queue, durable=True, arguments={"x-queue-type": "quorum"})
         await parked.bind(dead_letters, spec.name)
         for delay, milliseconds in RETRY_DELAYS.items():
             await channel.declare_queue(

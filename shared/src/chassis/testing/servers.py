@@ -33,9 +33,7 @@ def mysql_database(prefix: str) -> Iterator[str]:
     name = _random_name(prefix)
     engine = create_engine(driver_url(server, "pymysql"), isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
-        connection.execute(
-            text(f"CREATE DATABASE {name} CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_520_ci")
-        )
+        connection.execute(text(f"CREATE DATABASE {name} CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_520_ci"))
     try:
         yield str(URL(server).with_path(f"/{name}"))
     finally:

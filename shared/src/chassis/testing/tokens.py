@@ -69,6 +69,8 @@ class TokenIssuer:
             payload, self._key, algorithm="ES256", headers={"typ": "at+jwt", "kid": self.kid, **(headers or {})}
         )
 
-    def bearer(self, user_id: uuid.UUID | None = None, roles: Sequence[str] = ("user",), **claims: Any) -> dict[str, str]:
+    def bearer(
+        self, user_id: uuid.UUID | None = None, roles: Sequence[str] = ("user",), **claims: Any
+    ) -> dict[str, str]:
         """The Authorization header of `token`."""
         return {"Authorization": f"Bearer {self.token(user_id, roles, **claims)}"}
