@@ -1,0 +1,67 @@
+"""Who may do what, how often: the checks between the request line and the service, in this order.
+
+match → rate limit per address → authenticate → deny-list → authorise → rate limit per user. The limit per
+address comes before the token, because verifying forged tokens is what a flood would cost us most.
+"""
+
+import re
+from dataclasses import dataclass
+
+from chassis.errors import ForbiddenError, UnauthenticatedError
+from chassis.tokens import AccessTokenVerifier, InvalidTokenError, Principal
+from gateway.errors import StartingError
+from gateway.headers import RequestHeaders
+from gateway.rate_limit import RateLimiter, address_key
+from gateway.revocations import Revocations
+from gateway.routing import Access, RateClass, Route, RouteTable
+
+# RFC 6750 2.1, b64token.
+_BEARER = re.compile(rb"[Bb][Ee][Aa][Rr][Ee][Rr] +([A-Za-z0-9._~+/-]+=*)")
+
+
+def bearer_token(headers: RequestHeaders) -> str:
+    """The access token of a request. Raises `UnauthenticatedError`.
+
+    Only the Authorization header counts: a token in a query would end up in logs and histories.
+    """
+    match = _BEARER.fullmatch(headers.get(b"authorization") or b"")
+    if match is None:
+        raise UnauthenticatedError
+    return match[1].decode()
+
+
+@dataclass(slots=True)
+class Admission:
+    """The checks and what they need. The table is replaced when it is read again."""
+
+    table: RouteTable
+    verifier: AccessTokenVerifier
+    revocations: Revocations
+    per_address: RateLimiter
+    per_user: RateLimiter
+    credentials: RateLimiter
+
+    def limit_address(self, route: Route, address: str, now: float) -> bytes:
+        """Count the request against its address; the header lines that say so. Raises `RateLimitedError`."""
+        key = address_key(address)
+        lines = self.per_address.take(key, now)
+        if route.rate_class is RateClass.CREDENTIALS:
+            lines = self.credentials.take(key, now)
+        return lines
+
+    def remembered(self, token: str) -> Principal | None:
+        """The principal of a token that was verified before. Raises `StartingError`."""
+        if not self.revocations.is_informed:
+            raise StartingError
+        return self.verifier.cached(token)
+
+    def authorise(self, route: Route, principal: Principal, now: float) -> bytes:
+        """Let `principal` use `route`; the rate limit's header lines.
+
+        Raises `InvalidTokenError` for an ended session or user, `ForbiddenError`, `RateLimitedError`.
+        """
+        if self.revocations.refuses(principal):
+            raise InvalidTokenError
+        if route.access is Access.ADMIN and not principal.is_admin:
+            raise ForbiddenError("Only an administrator may do this.")
+        return self.per_user.take(principal.user_id, now)

@@ -1,0 +1,110 @@
+"""The gateway's parts, put together: what every connection and exchange refers to."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+from starlette.types import ASGIApp
+
+from gateway.access_log import AccessLog
+from gateway.admission import Admission
+from gateway.answer import DateLine
+from gateway.config import GatewaySettings
+from gateway.headers import TrustedProxies
+from gateway.local import serve
+from gateway.metrics import RequestCounts
+from gateway.upstream.pool import UpstreamPool
+
+if TYPE_CHECKING:
+    from gateway.exchange import Exchange
+
+_log = logging.getLogger(__name__)
+
+# Deadlines are looked at this often: one timer for everything instead of one for each request.
+_SWEEP_SECONDS = 0.1
+UNMATCHED = "unmatched"
+
+
+class Sweepable(Protocol):
+    """A client's connection, as far as the clock is concerned."""
+
+    def sweep(self, now: float) -> None: ...
+
+
+class Gateway:
+    """Shared by all exchanges of this process."""
+
+    def __init__(
+        self,
+        settings: GatewaySettings,
+        admission: Admission,
+        pools: Mapping[str, UpstreamPool],
+        local: ASGIApp,
+        access_log: AccessLog | None,
+    ) -> None:
+        self.settings = settings
+        self.admission = admission
+        self.pools = pools
+        self.counts = RequestCounts()
+        self.date = DateLine()
+        self.proxies = TrustedProxies(settings.trusted_proxies)
+        self.cors_origins = settings.allowed_origins()
+        self.now: Callable[[], float] = asyncio.get_running_loop().time
+        self.connections: Callable[[], list[Sweepable]] = list
+        self.is_draining = False
+        self._local = local
+        self._access_log = access_log
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run something that must wait: a signature check, a page of our own."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def serve_local(self, exchange: "Exchange") -> None:
+        """Answer with one of the gateway's own pages."""
+        await serve(self._local, exchange)
+
+    def record(self, exchange: "Exchange") -> None:
+        """Count and log a finished exchange."""
+        route = exchange.route
+        seconds = self.now() - exchange.started
+        if route is None:
+            # A client may send any word as a method; each would be a new time series.
+            method, template = "OTHER", UNMATCHED
+        else:
+            method, template = exchange.method.decode(), route.template
+        self.counts.add(method, template, exchange.status, seconds)
+        if self._access_log is not None and template not in ("/livez", "/readyz"):
+            self._access_log.add(exchange, template, seconds)
+
+    async def sweep(self) -> None:
+        """Act on deadlines for ever."""
+        while True:
+            await asyncio.sleep(_SWEEP_SECONDS)
+            now = self.now()
+            try:
+                for connection in self.connections():
+                    connection.sweep(now)
+                for pool in self.pools.values():
+                    pool.sweep(now)
+                if self._access_log is not None:
+                    self._access_log.flush()
+            except Exception:  # noqa: BLE001 - without the clock, nothing would ever be given up
+                _log.exception("sweep failed")
+
+    async def refresh_addresses(self) -> None:
+        """Look up the services' names for ever."""
+        while True:
+            await asyncio.sleep(self.settings.resolve_seconds)
+            for pool in self.pools.values():
+                await pool.balancer.refresh()
+
+    async def aclose(self) -> None:
+        """Close the connections to the services and write the rest of the log."""
+        for pool in self.pools.values():
+            await pool.aclose()
+        if self._access_log is not None:
+            await self._access_log.aclose()

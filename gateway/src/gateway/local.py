@@ -1,0 +1,46 @@
+"""Runs the ASGI application that has the gateway's own pages for an exchange."""
+
+import logging
+from typing import TYPE_CHECKING
+
+from starlette.types import ASGIApp, Message
+
+from chassis.errors import ServiceError
+from gateway.headers import ResponseHeaders
+
+if TYPE_CHECKING:
+    from gateway.exchange import Exchange
+
+_log = logging.getLogger(__name__)
+
+
+async def serve(app: ASGIApp, exchange: "Exchange") -> None:
+    """Answer `exchange` with what `app` answers. Pages are small and complete, so they are collected first."""
+    status = 500
+    headers: list[tuple[bytes, bytes]] = []
+    body = bytearray()
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Message) -> None:
+        nonlocal status, headers
+        if message["type"] == "http.response.start":
+            status, headers = message["status"], list(message.get("headers", ()))
+        else:
+            body.extend(message.get("body", b""))
+
+    try:
+        await app(exchange.local_scope(), receive, send)
+    except ServiceError as error:
+        exchange.refuse(error)
+        return
+    except Exception:  # noqa: BLE001 - the one error path
+        _log.exception("page failed")
+        exchange.refuse(ServiceError())
+        return
+    if status == 404:
+        exchange.not_found()
+        return
+    kept = ResponseHeaders(headers)
+    exchange.respond(status, kept.lines, bytes(body), has_policy=kept.has_policy)

@@ -1,0 +1,98 @@
+"""The gateway's process: the public port, the operations port and what goes on besides."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+from collections.abc import Iterator
+from typing import cast
+
+import uvicorn
+from fastapi import FastAPI
+
+from chassis.logging import configure_logging
+from chassis.operations import operations_router
+from chassis.process import run_worker
+from gateway.app import Gateway, Sweepable
+from gateway.assembly import Assembly, assemble, reload_routes
+from gateway.client import protocol_class
+from gateway.config import GatewaySettings
+
+_log = logging.getLogger(__name__)
+
+
+class _PublicServer(uvicorn.Server):
+    """Keeps the public port open; signals are the process's business."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def _no_application(*_: object) -> None:
+    raise RuntimeError("requests are read by ClientConnection, not passed on as ASGI messages")
+
+
+def _public_server(gateway: Gateway) -> _PublicServer:
+    settings = gateway.settings
+
+    server = _PublicServer(
+        uvicorn.Config(
+            _no_application,
+            host=settings.host,
+            port=settings.port,
+            http=protocol_class(gateway),
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            date_header=False,
+            backlog=2048,
+            timeout_graceful_shutdown=max(1, round(settings.drain_seconds)),
+        )
+    )
+    gateway.connections = lambda: cast(list[Sweepable], list(server.server_state.connections))
+    return server
+
+
+async def serve(gateway: Gateway, sockets: list[socket.socket] | None = None) -> None:
+    """Serve the public port until cancelled, then finish what is under way.
+
+    First readiness turns false, so that a balancer in front stops sending; `drain_notice_seconds` later the
+    port closes, and requests under way have `drain_seconds`.
+    """
+    server = _public_server(gateway)
+    serving = asyncio.create_task(server.serve(sockets))
+    sweeping = asyncio.create_task(gateway.sweep())
+    try:
+        await asyncio.wait([serving])
+    finally:
+        gateway.is_draining = True
+        await asyncio.sleep(gateway.settings.drain_notice_seconds)
+        server.should_exit = True
+        await serving
+        for connection in list(server.server_state.connections):
+            connection.transport.abort()
+        sweeping.cancel()
+
+
+def _operations(assembly: Assembly) -> FastAPI:
+    app = FastAPI(title="gateway operations", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
+    app.include_router(operations_router(assembly.registry, assembly.checks))
+    return app
+
+
+async def run() -> None:
+    """Run the gateway until SIGTERM."""
+    settings = GatewaySettings()
+    configure_logging("gateway", settings.log_level)
+    async with assemble(settings) as assembly:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload_routes, assembly.gateway)
+
+        async def public() -> None:
+            await serve(assembly.gateway)
+
+        await run_worker({"public port": public, **assembly.tasks}, _operations(assembly), settings)

@@ -1,0 +1,320 @@
+"""One OpenAPI 3.1 document made of the services' own: what the route table exposes, and nothing else."""
+
+import asyncio
+import copy
+import logging
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import httpx
+import orjson
+
+from chassis.errors import (
+    BodyTooLargeError,
+    ForbiddenError,
+    MalformedRequestError,
+    NotFoundError,
+    ServiceError,
+    UnauthenticatedError,
+    UnsupportedMediaTypeError,
+)
+from chassis.problems import MEDIA_TYPE, Problem, problem_responses
+from chassis.tokens import InvalidTokenError
+from gateway.errors import (
+    BadGatewayError,
+    GatewayTimeoutError,
+    HeadersTooLargeError,
+    RateLimitedError,
+    RequestTimeoutError,
+    StartingError,
+    UpstreamBusyError,
+    UpstreamUnavailableError,
+    UriTooLongError,
+)
+from gateway.routing import LOCAL, Access, Route
+
+_log = logging.getLogger(__name__)
+
+Document = Mapping[str, Any]
+
+CREDIT = "This product uses TMDB and the TMDB APIs but is not endorsed, certified, or otherwise approved by TMDB."
+_DESCRIPTION = (
+    "Register, take out subscriptions to packages of genres, see the films they allow, mark what you have watched "
+    f"and read reports.\n\nEvery problem is listed at [/docs/problems](/docs/problems).\n\n{CREDIT}"
+)
+_SECTIONS = ("schemas", "responses", "parameters", "examples", "requestBodies", "headers", "links")
+_REF = re.compile(r"#/components/([A-Za-z]+)/(.+)")
+_MAX_DOCUMENT_BYTES = 8 * 1024 * 1024
+
+_ANY_ROUTE: tuple[type[ServiceError], ...] = (
+    MalformedRequestError,
+    RequestTimeoutError,
+    UriTooLongError,
+    RateLimitedError,
+    HeadersTooLargeError,
+    ServiceError,
+    BadGatewayError,
+    UpstreamUnavailableError,
+    UpstreamBusyError,
+    GatewayTimeoutError,
+)
+
+
+def _shape(template: str) -> str:
+    """A path template without the names of its parameters, which services may choose differently."""
+    return re.sub(r"\{[^}]*\}", "{}", template)
+
+
+def _references(node: Any) -> Iterator[tuple[str, str]]:
+    """The (section, name) of every component that `node` refers to."""
+    if isinstance(node, dict):
+        reference = node.get("$ref")
+        if isinstance(reference, str) and (match := _REF.fullmatch(reference)):
+            yield match[1], match[2]
+        for value in node.values():
+            yield from _references(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from _references(value)
+
+
+def _rename(node: Any, names: Mapping[tuple[str, str], str]) -> Any:
+    """A copy of `node` whose references follow the new names."""
+    if isinstance(node, dict):
+        renamed = {key: _rename(value, names) for key, value in node.items()}
+        reference = node.get("$ref")
+        if isinstance(reference, str) and (match := _REF.fullmatch(reference)) and (match[1], match[2]) in names:
+            renamed["$ref"] = f"#/components/{match[1]}/{names[match[1], match[2]]}"
+        return renamed
+    return [_rename(value, names) for value in node] if isinstance(node, list) else node
+
+
+def _components(document: Document) -> dict[tuple[str, str], Any]:
+    components = document.get("components", {})
+    return {(section, name): value for section in _SECTIONS for name, value in components.get(section, {}).items()}
+
+
+def _conflicts(all_components: Iterable[Mapping[tuple[str, str], Any]]) -> set[tuple[str, str]]:
+    """Components of one name that differ between services, or refer to such: each service's gets a name of its own."""
+    tables = list(all_components)
+    shared = [key for table in tables for key in table if sum(key in other for other in tables) > 1]
+    conflicting = {
+        key for key in shared for table in tables for other in tables if key in table and key in other
+        if table[key] != other[key]
+    }  # fmt: skip
+    while True:
+        more = {
+            key for key in shared if key not in conflicting
+            for table in tables if key in table and not conflicting.isdisjoint(_references(table[key]))
+        }  # fmt: skip
+        if not more:
+            return conflicting
+        conflicting |= more
+
+
+def _gateway_problems(route: Route, *, has_body: bool) -> dict[int | str, dict[str, Any]]:
+    errors = list(_ANY_ROUTE)
+    if route.access is not Access.PUBLIC:
+        errors += [UnauthenticatedError, InvalidTokenError, StartingError]
+    if route.access is Access.ADMIN:
+        errors.append(ForbiddenError)
+    if has_body:
+        errors += [BodyTooLargeError, UnsupportedMediaTypeError]
+    if "{" in route.template:
+        errors.append(NotFoundError)
+    return problem_responses(*errors)
+
+
+def _add_problems(operation: dict[str, Any], route: Route) -> None:
+    """Add to an operation what the gateway itself may answer."""
+    responses = operation.setdefault("responses", {})
+    for status, ours in _gateway_problems(route, has_body="requestBody" in operation).items():
+        theirs = responses.get(str(status))
+        if theirs is None or "$ref" in theirs:
+            responses[str(status)] = {
+                "description": ours["description"],
+                "content": {
+                    MEDIA_TYPE: {
+                        "schema": {"$ref": "#/components/schemas/Problem"},
+                        "examples": ours["content"][MEDIA_TYPE]["examples"],
+                    }
+                },
+            }
+            continue
+        content = theirs.setdefault("content", {}).setdefault(MEDIA_TYPE, {})
+        content.setdefault("schema", {"$ref": "#/components/schemas/Problem"})
+        content["examples"] = {**ours["content"][MEDIA_TYPE]["examples"], **content.get("examples", {})}
+    for status, response in responses.items():
+        if "$ref" not in response:
+            headers = response.setdefault("headers", {})
+            headers.setdefault("X-Request-Id", {"$ref": "#/components/headers/XRequestId"})
+            if status == "429":
+                headers.setdefault("Retry-After", {"$ref": "#/components/headers/RetryAfter"})
+
+
+def _local_paths() -> dict[str, Any]:
+    def health(summary: str, operation_id: str, *, may_fail: bool) -> dict[str, Any]:
+        schema = {"type": "object", "properties": {"status": {"type": "string"}}, "required": ["status"]}
+        answer = {"description": "State", "content": {"application/json": {"schema": schema}}}
+        return {
+            "get": {
+                "operationId": operation_id,
+                "summary": summary,
+                "tags": ["gateway"],
+                "security": [],
+                "responses": {"200": answer, **({"503": answer} if may_fail else {})},
+            }
+        }
+
+    return {
+        "/livez": health("Whether the gateway runs", "livez", may_fail=False),
+        "/readyz": health("Whether the gateway can let requests through", "readyz", may_fail=True),
+    }
+
+
+def _collect(
+    documents: Mapping[str, Document], routes: Sequence[Route], names: Mapping[str, Mapping[tuple[str, str], str]]
+) -> dict[str, Any]:
+    paths: dict[str, Any] = {}
+    seen: set[str] = set()
+    for route in routes:
+        document = documents.get(route.upstream)
+        if document is None:
+            continue
+        found = {_shape(path): path for path in document.get("paths", {})}.get(_shape(route.template))
+        operation = document["paths"][found].get(route.method.lower()) if found else None
+        if found is None or operation is None:
+            _log.info("route without documentation", extra={"method": route.method, "route": route.template})
+            continue
+        operation = _rename(copy.deepcopy(operation), names[route.upstream])
+        if "parameters" in document["paths"][found]:
+            shared = _rename(document["paths"][found]["parameters"], names[route.upstream])
+            operation["parameters"] = [*shared, *operation.get("parameters", [])]
+        if operation.get("operationId") in seen:
+            operation["operationId"] = f"{route.upstream}_{operation['operationId']}"
+        seen.add(operation.get("operationId", ""))
+        operation.setdefault("tags", [route.upstream])
+        operation["security"] = [] if route.access is Access.PUBLIC else [{"accessToken": []}]
+        _add_problems(operation, route)
+        paths.setdefault(found, {})[route.method.lower()] = operation
+    return paths
+
+
+def _own_components() -> dict[tuple[str, str], Any]:
+    problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+    own: dict[tuple[str, str], Any] = {("schemas", name): schema for name, schema in problem.pop("$defs", {}).items()}
+    own["schemas", "Problem"] = problem
+    own["headers", "XRequestId"] = {"description": "Id of this request, for support.", "schema": {"type": "string"}}
+    own["headers", "RetryAfter"] = {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 1}}
+    return own
+
+
+def merge(documents: Mapping[str, Document], routes: Sequence[Route]) -> dict[str, Any]:
+    """The public document, made of `documents` by upstream name."""
+    tables: dict[str, dict[tuple[str, str], Any]] = {name: _components(doc) for name, doc in documents.items()}
+    own = _own_components()
+    # The gateway's problem schema stands for the services' own of that name, which are made of the same model.
+    tables = {name: {k: v for k, v in table.items() if k not in own} for name, table in tables.items()}
+    conflicting = _conflicts(tables.values())
+    names = {
+        upstream: {(section, name): f"{upstream.capitalize()}{name}" for section, name in conflicting & table.keys()}
+        for upstream, table in tables.items()
+    }
+    available = dict(own)
+    for upstream, table in tables.items():
+        for (section, name), value in table.items():
+            available[section, names[upstream].get((section, name), name)] = _rename(value, names[upstream])
+    paths = {**_collect(documents, routes, names), **_local_paths()}
+    components: dict[str, Any] = {
+        "securitySchemes": {"accessToken": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}}
+    }
+    needed, missing = set(), list(_references(paths))
+    while missing:
+        if (key := missing.pop()) not in needed and key in available:
+            needed.add(key)
+            missing.extend(_references(available[key]))
+    for section, name in sorted(needed):
+        components.setdefault(section, {})[name] = available[section, name]
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Movie package suite", "version": "1.0.0", "description": _DESCRIPTION},
+        "servers": [{"url": "/"}],
+        "paths": dict(sorted(paths.items())),
+        "components": components,
+    }
+
+
+class Documentation:
+    """Fetches the services' documents in the background and keeps the last good ones."""
+
+    _SOON_SECONDS = 1.0
+    _LATER_SECONDS = 60.0
+
+    def __init__(self, client: httpx.AsyncClient, upstreams: Mapping[str, Sequence[str]]) -> None:
+        self._client = client
+        self._upstreams = upstreams
+        self._documents: dict[str, Document] = {}
+        self._lock = asyncio.Lock()
+        self._body: bytes | None = None
+        self._merged_routes: Sequence[Route] = ()
+
+    async def keep_fresh(self) -> None:
+        """Fetch for ever: soon again while a document is missing, now and then otherwise."""
+        while True:
+            await self._refresh(self._upstreams)
+            await asyncio.sleep(self._SOON_SECONDS if self._missing() else self._LATER_SECONDS)
+
+    async def body(self, routes: Sequence[Route]) -> bytes | None:
+        """The merged document as JSON; None when no service has published anything yet."""
+        if missing := self._missing():
+            async with self._lock:
+                await self._refresh(missing & self._missing())
+        if not self._documents:
+            return None
+        if self._body is None or routes is not self._merged_routes:
+            self._body = orjson.dumps(merge(self._documents, routes))
+            self._merged_routes = routes
+        return self._body
+
+    @property
+    def is_complete(self) -> bool:
+        return not self._missing()
+
+    def problems(self, routes: Sequence[Route]) -> dict[str, Mapping[str, Any]]:
+        """Every problem that some route can answer, by its code."""
+        found: dict[str, Mapping[str, Any]] = {}
+        for path in merge(self._documents, routes)["paths"].values():
+            for operation in path.values():
+                for response in operation["responses"].values():
+                    for example in response.get("content", {}).get(MEDIA_TYPE, {}).get("examples", {}).values():
+                        found.setdefault(example["value"]["code"], example["value"])
+        for route in routes:
+            for response in _gateway_problems(route, has_body=True).values():
+                for code, example in response["content"][MEDIA_TYPE]["examples"].items():
+                    found.setdefault(code, example["value"])
+        return dict(sorted(found.items()))
+
+    def _missing(self) -> set[str]:
+        return set(self._upstreams) - set(self._documents) - {LOCAL}
+
+    async def _refresh(self, names: Iterable[str]) -> None:
+        fetched = await asyncio.gather(*(self._fetch(name) for name in names))
+        for name, document in fetched:
+            if document is not None and document != self._documents.get(name):
+                self._documents[name] = document
+                self._body = None
+
+    async def _fetch(self, name: str) -> tuple[str, Document | None]:
+        for url in self._upstreams[name]:
+            try:
+                answer = await self._client.get(f"{url}/openapi.json", timeout=3.0)
+                answer.raise_for_status()
+                if len(answer.content) > _MAX_DOCUMENT_BYTES:
+                    raise ValueError("document too large")
+                document = answer.json()
+                if isinstance(document, dict) and isinstance(document.get("paths"), dict):
+                    return name, document
+            except (httpx.HTTPError, ValueError) as error:
+                _log.debug("document of %s not fetched: %s", name, error)
+        return name, None

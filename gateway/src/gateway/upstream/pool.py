@@ -1,0 +1,164 @@
+"""The connections to one service: reused newest first, bounded in number, with a short line when all are busy."""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Protocol
+
+from gateway.errors import UpstreamBusyError, UpstreamUnavailableError
+from gateway.upstream.balancer import Balancer, Endpoint
+from gateway.upstream.breaker import CircuitBreaker, RetryBudget
+from gateway.upstream.connection import Failure, UpstreamConnection
+
+_log = logging.getLogger(__name__)
+
+
+class Waiter(Protocol):
+    """An exchange that needs a connection."""
+
+    @property
+    def is_abandoned(self) -> bool:
+        """Whether it no longer needs one."""
+        ...
+
+    def connected(self, connection: UpstreamConnection) -> None: ...
+    def not_connected(self, endpoint: Endpoint) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class PoolLimits:
+    """`max_active` exchanges at a time, `max_waiting` more in line; times in seconds."""
+
+    max_active: int
+    max_waiting: int
+    connect_seconds: float
+    idle_seconds: float
+
+
+class UpstreamPool:
+    """One service as the gateway sees it."""
+
+    def __init__(
+        self, name: str, balancer: Balancer, breaker: CircuitBreaker, budget: RetryBudget, limits: PoolLimits
+    ) -> None:
+        self.name = name
+        self.balancer = balancer
+        self.breaker = breaker
+        self.budget = budget
+        self._limits = limits
+        self._loop = asyncio.get_running_loop()
+        self._connecting: set[asyncio.Task[None]] = set()
+        self._waiting: deque[Waiter] = deque()
+        self.active = 0
+        self.retries = 0
+        self.failures = dict.fromkeys(Failure, 0)
+
+    @property
+    def waiting(self) -> int:
+        """How many exchanges stand in line, abandoned ones that have not been passed over included."""
+        return len(self._waiting)
+
+    @property
+    def idle(self) -> int:
+        return sum(len(endpoint.idle) for endpoint in self.balancer.endpoints)
+
+    def acquire(
+        self, waiter: Waiter, now: float, *, avoid: Collection[Endpoint] = (), fresh: bool = False
+    ) -> UpstreamConnection | None:
+        """A connection now, or None when `waiter` will be called later.
+
+        `fresh` asks for a new connection, for a replay after an old one turned out to be dead. Raises
+        `UpstreamUnavailableError` and `UpstreamBusyError`; then nothing has been sent.
+        """
+        if not self.breaker.allows(now):
+            raise UpstreamUnavailableError(retry_after=self.breaker.retry_after(now))
+        if self.active >= self._limits.max_active:
+            if len(self._waiting) >= self._limits.max_waiting:
+                raise UpstreamBusyError
+            self._waiting.append(waiter)
+            return None
+        endpoint = self.balancer.pick(now, avoid)
+        if endpoint is None:
+            raise UpstreamUnavailableError
+        self.active += 1
+        return self._connection(waiter, endpoint, fresh=fresh)
+
+    def _connection(self, waiter: Waiter, endpoint: Endpoint, *, fresh: bool = False) -> UpstreamConnection | None:
+        while endpoint.idle and not fresh:
+            connection = endpoint.idle.pop()
+            if connection.is_usable:
+                return connection
+        task = self._loop.create_task(self._connect(waiter, endpoint))
+        self._connecting.add(task)
+        task.add_done_callback(self._connecting.discard)
+        return None
+
+    async def _connect(self, waiter: Waiter, endpoint: Endpoint) -> None:
+        try:
+            async with asyncio.timeout(self._limits.connect_seconds):
+                _, connection = await self._loop.create_connection(
+                    lambda: UpstreamConnection(self, endpoint), endpoint.host, endpoint.port
+                )
+        except (OSError, TimeoutError) as error:
+            self.active -= 1
+            self.failures[Failure.UNREACHABLE] += 1
+            endpoint.unreachable(self._loop.time())
+            _log.warning(
+                "upstream not reachable",
+                extra={"upstream": self.name, "address": endpoint.host, "port": endpoint.port, "reason": str(error)},
+            )
+            if not waiter.is_abandoned:
+                waiter.not_connected(endpoint)
+            self._serve_line()
+            return
+        if waiter.is_abandoned:
+            self.done(connection, reusable=True)
+        else:
+            waiter.connected(connection)
+
+    def done(self, connection: UpstreamConnection, *, reusable: bool) -> None:
+        """An exchange has let `connection` go."""
+        self.active -= 1
+        if reusable and connection.is_usable and not connection.endpoint.is_retired:
+            connection.idle_since = self._loop.time()
+            connection.endpoint.idle.append(connection)
+        else:
+            connection.close()
+        if self._waiting:
+            self._serve_line()
+
+    def _serve_line(self) -> None:
+        while self._waiting and self.active < self._limits.max_active:
+            waiter = self._waiting.popleft()
+            if waiter.is_abandoned:
+                continue
+            endpoint = self.balancer.pick(self._loop.time())
+            if endpoint is None:
+                continue  # its own deadline answers it
+            self.active += 1
+            if (connection := self._connection(waiter, endpoint)) is not None:
+                waiter.connected(connection)
+
+    def lost(self, connection: UpstreamConnection) -> None:
+        """The connection is gone; if it was idle it must not be handed out."""
+        try:
+            connection.endpoint.idle.remove(connection)
+        except ValueError:
+            return
+
+    def sweep(self, now: float) -> None:
+        """Close connections that have been idle for too long, before the service does."""
+        for endpoint in self.balancer.endpoints:
+            while endpoint.idle and endpoint.idle[0].idle_since < now - self._limits.idle_seconds:
+                endpoint.idle.popleft().close()
+
+    async def aclose(self) -> None:
+        """Close what is idle and stop connecting."""
+        for task in list(self._connecting):
+            task.cancel()
+        await asyncio.gather(*self._connecting, return_exceptions=True)
+        for endpoint in self.balancer.endpoints:
+            while endpoint.idle:
+                endpoint.idle.pop().close()
