@@ -233,3 +233,30 @@ class SqlRelay:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
         return confirmed, refused
+
+
+async def outbox_status(database_url: str) -> dict[str, Any]:
+    """How many events wait in the outbox, since when, and what the last failures were (for operators)."""
+    database = Database(database_url, pool_size=1)
+    try:
+        return await _outbox_status(database)
+    finally:
+        await database.aclose()
+
+
+async def _outbox_status(database: Database) -> dict[str, Any]:
+    async with database.engine.connect() as connection:
+        totals = (
+            await connection.execute(text("SELECT COUNT(*) AS waiting, MIN(created_at) AS oldest FROM outbox_events"))
+        ).one()
+        failing = await connection.execute(
+            text(
+                "SELECT type, aggregate, attempts, last_error FROM outbox_events "
+                "WHERE attempts > 0 ORDER BY id LIMIT 20"
+            )
+        )
+        return {
+            "waiting": totals.waiting,
+            "oldest": str(totals.oldest) if totals.oldest else None,
+            "failing": [dict(row) for row in failing.mappings()],
+        }

@@ -1,0 +1,102 @@
+"""The operator's commands about parked messages, on the real broker."""
+
+import argparse
+import json
+from collections.abc import AsyncIterator
+
+import pytest
+
+from chassis.events.connection import connected
+from chassis.events.envelope import Event, encode
+from chassis.events.operator import add_commands, list_parked, replay_parked, run_command, show_parked
+from chassis.events.publisher import Publisher
+from chassis.events.topology import Binding, QueueSpec, Topology
+
+SPEC = QueueSpec("till.orders.v1", (Binding("shop.events", "shop.order.changed.v1"),))
+TOPOLOGY = Topology(exchanges=("shop.events",), queues=(SPEC,))
+
+
+@pytest.fixture
+async def parked(broker_url: str) -> AsyncIterator[list[str]]:
+    """Five parked messages; their ids."""
+    publisher = Publisher(broker_url, "test-park", TOPOLOGY)
+    ids = []
+    for number in range(5):
+        event = Event("shop.order.changed.v1", "/shop", f"order/{number}", {"revision": number})
+        headers = {"x-attempt": 7, "x-error": "ValueError: no"}
+        await publisher.publish("", SPEC.parked_queue, encode(event), message_id=str(event.id), headers=headers)
+        ids.append(str(event.id))
+    await publisher.aclose()
+    yield ids
+    async with connected(broker_url, "test-purge", TOPOLOGY) as connection:
+        channel = await connection.channel()
+        for name in (SPEC.name, SPEC.parked_queue):
+            await (await channel.get_queue(name)).purge()
+
+
+async def depth(broker_url: str, name: str) -> int:
+    async with connected(broker_url, "test-depth", TOPOLOGY) as connection:
+        channel = await connection.channel()
+        return (await channel.declare_queue(name, passive=True)).declaration_result.message_count or 0
+
+
+async def test_listing_removes_nothing(broker_url: str, parked: list[str]) -> None:
+    for _ in range(3):
+        listed = await list_parked(broker_url, TOPOLOGY, SPEC, limit=3)
+        assert len(listed) == 3
+        assert {"id", "type", "subject", "time", "attempts", "error"} == set(listed[0])
+    assert {m["id"] for m in await list_parked(broker_url, TOPOLOGY, SPEC, limit=100)} == set(parked)
+
+
+async def test_one_message_is_shown_with_its_body(broker_url: str, parked: list[str]) -> None:
+    shown = await show_parked(broker_url, TOPOLOGY, SPEC, parked[2])
+    assert shown is not None
+    assert json.loads(shown["body"])["subject"] == "order/2"
+    assert await show_parked(broker_url, TOPOLOGY, SPEC, "unknown") is None
+
+
+async def test_a_dry_run_moves_nothing(broker_url: str, parked: list[str]) -> None:
+    told = await replay_parked(broker_url, TOPOLOGY, SPEC, limit=10, message_id=None, dry_run=True)
+    assert len(told) == 5
+    assert await depth(broker_url, SPEC.name) == 0
+
+
+async def test_a_replay_moves_up_to_the_limit_and_can_go_on(broker_url: str, parked: list[str]) -> None:
+    first = await replay_parked(broker_url, TOPOLOGY, SPEC, limit=2, message_id=None, dry_run=False)
+    rest = await replay_parked(broker_url, TOPOLOGY, SPEC, limit=10, message_id=None, dry_run=False)
+    assert (len(first), len(rest)) == (2, 3)
+    assert {m["id"] for m in first + rest} == set(parked)
+    assert await depth(broker_url, SPEC.name) == 5
+    assert await depth(broker_url, SPEC.parked_queue) == 0
+
+
+async def test_one_message_can_be_replayed_alone_with_its_attempts_forgotten(
+    broker_url: str, parked: list[str]
+) -> None:
+    await replay_parked(broker_url, TOPOLOGY, SPEC, limit=10, message_id=parked[4], dry_run=False)
+    async with connected(broker_url, "test-read", TOPOLOGY) as connection:
+        channel = await connection.channel()
+        message = await (await channel.get_queue(SPEC.name)).get(no_ack=True)
+    assert message.message_id == parked[4]
+    assert message.headers.get("x-attempt") is None
+    assert await depth(broker_url, SPEC.parked_queue) == 4
+
+
+async def test_an_empty_queue_has_nothing_to_replay(broker_url: str) -> None:
+    assert await list_parked(broker_url, TOPOLOGY, SPEC, limit=10) == []
+    assert await replay_parked(broker_url, TOPOLOGY, SPEC, limit=10, message_id=None, dry_run=False) == []
+
+
+def test_the_commands_print_json(broker_url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    parser = argparse.ArgumentParser()
+    add_commands(parser.add_subparsers(dest="command"), TOPOLOGY, "till")
+
+    async def outbox() -> dict[str, int]:
+        return {"waiting": 0}
+
+    assert run_command(parser.parse_args(["events", "list"]), TOPOLOGY, broker_url, outbox) == 0
+    assert json.loads(capsys.readouterr().out) == []
+    assert run_command(parser.parse_args(["events", "show", "--id", "x"]), TOPOLOGY, broker_url, outbox) == 1
+    capsys.readouterr()
+    assert run_command(parser.parse_args(["events", "outbox"]), TOPOLOGY, broker_url, outbox) == 0
+    assert json.loads(capsys.readouterr().out) == {"waiting": 0}
