@@ -55,8 +55,18 @@ def up(options: argparse.Namespace) -> int:
 
 def setup(options: argparse.Namespace) -> int:
     """Install what is missing and write `.env`."""
-    bootstrap.ensure(planning.ROOT, External.of(planning.environment()), say)
+    bootstrap.ensure(planning.ROOT, External.of(planning.environment()), say, with_servers=not options.python_only)
     _plan(options)
+    return 0
+
+
+def compose_env(options: argparse.Namespace) -> int:
+    """What docker-compose.yml cannot work out for itself: with a token, TMDB is the real one."""
+    plan = _plan(options)
+    if not plan.simulates_tmdb and not plan.settings.get("TMDB_BASE_URL"):
+        print(f"export TMDB_BASE_URL={services.REAL_TMDB_URL}")
+    if films := plan.settings.get("TMDB_SIMULATOR_FILMS"):
+        print(f"export TMDB_SIMULATOR_FILMS={shlex.quote(films)}")
     return 0
 
 

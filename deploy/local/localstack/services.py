@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from localstack.plan import SERVICES_WITH_MYSQL, Plan
 from localstack.process import Process
 
+REAL_TMDB_URL = "https://api.themoviedb.org/3"
 _LOOPBACK = "127.0.0.1"
 # SIGTERM to exit may take the 25 s of a drain.
 _GRACE_SECONDS = 30.0
@@ -72,9 +73,11 @@ def settings(plan: Plan, service: Service) -> dict[str, str]:
         given.setdefault("IDENTITY_SMTP_URL", plan.local_url("mail-smtp", scheme="smtp"))
         given.setdefault("IDENTITY_MAIL_FROM", "no-reply@example.com")
         given.setdefault("PUBLIC_WEB_URL", public_url(plan))
-    if service.name == "catalog" and plan.simulates_tmdb:
-        # The simulator takes any token; the service insists on one.
-        decided |= {"TMDB_BASE_URL": plan.local_url("tmdb-simulator") + "/3", "TMDB_TOKEN": "simulator"}
+    if service.name == "catalog":
+        given.setdefault("TMDB_BASE_URL", REAL_TMDB_URL)
+        if plan.simulates_tmdb:
+            # The simulator takes any token; the service insists on one.
+            decided |= {"TMDB_BASE_URL": plan.local_url("tmdb-simulator") + "/3", "TMDB_TOKEN": "simulator"}
     return given | decided
 
 

@@ -1,0 +1,106 @@
+# Everything a developer does with this repository. `make` alone lists it.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+STACK := python3 deploy/local/stack.py
+BIN := .venv/bin
+
+# Where there is a Docker engine the suite runs in it; `make up ENGINE=local` takes the local processes all the same.
+ENGINE ?= $(shell docker info >/dev/null 2>&1 && echo docker || echo local)
+COMPOSE := docker compose
+# Replicas of each api, worker and gateway. Compose publishes one gateway, so it scales the rest.
+REPLICAS ?= 1
+export REPLICAS
+SCALE := $(foreach service,identity subscription catalog watch,--scale $(service)-api=$(REPLICAS) --scale $(service)-worker=$(REPLICAS))
+
+SOURCES := shared/src gateway/src identity-service/src subscription-service/src catalog-service/src watch-service/src \
+    deploy/tmdb-simulator/src deploy/mail-catcher/src
+empty :=
+space := $(empty) $(empty)
+
+##@ Run
+
+.PHONY: up
+up: ## Start the whole suite and print where it is (REPLICAS=n, TMDB_TOKEN=…, TMDB_SIMULATOR_FILMS=file)
+ifeq ($(ENGINE),docker)
+	@exports=$$($(STACK) compose-env) && eval "$$exports" && \
+	    $(COMPOSE) up --build --detach --wait $(SCALE)
+	@$(STACK) urls
+else
+	@$(STACK) up
+endif
+
+.PHONY: down
+down: ## Stop it; the data stays
+ifeq ($(ENGINE),docker)
+	$(COMPOSE) down
+else
+	@$(STACK) down
+endif
+
+.PHONY: status
+status: ## Show every process
+ifeq ($(ENGINE),docker)
+	$(COMPOSE) ps --all
+else
+	@$(STACK) status
+endif
+
+.PHONY: logs
+logs: ## Follow the logs (NAME=process for one)
+ifeq ($(ENGINE),docker)
+	$(COMPOSE) logs --follow --tail 50 $(NAME)
+else
+	@$(STACK) logs --follow $(NAME)
+endif
+
+.PHONY: demo
+demo: python ## Walk the whole mission through the gateway, showing each request and answer
+	@$(BIN)/python deploy/demo.py
+
+##@ Develop
+
+.PHONY: setup
+setup: ## Install what is missing: packages, .venv, servers
+	@$(STACK) setup
+
+.PHONY: python
+python:
+	@$(STACK) setup --python-only
+
+.PHONY: test
+test: ## Run every test against a throw-away stack of its own (ARGS=… for pytest, REPLICAS=n)
+	@$(STACK) run -- $(BIN)/python -m pytest $(ARGS)
+
+.PHONY: check
+check: python ## Lint, formatting, types, import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	MYPYPATH=$(subst $(space),:,$(strip $(SOURCES))):deploy/local $(BIN)/mypy $(SOURCES) deploy/local/localstack \
+	    deploy/local/stack.py deploy/local/provision.py $(wildcard deploy/*.py)
+	$(BIN)/lint-imports
+
+.PHONY: fmt
+fmt: python ## Format the code and fix what can be fixed
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+.PHONY: lock
+lock: python ## Resolve requirements.lock anew: hashes, no host names
+	@uv=$$(command -v .local/tools/uv/bin/uv uv | head -n 1) && $$uv pip compile --universal --python-version 3.11 \
+	    --generate-hashes --no-emit-index-url --no-header -q pyproject.toml */pyproject.toml deploy/*/pyproject.toml \
+	    --all-extras --no-emit-package chassis -o requirements.lock
+
+.PHONY: clean
+clean: ## Stop the local stack and throw away its data and all caches; .env and .venv stay
+	@$(STACK) clean
+	@rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .local/failed-run
+	@find . -name __pycache__ -not -path './.venv/*' -not -path './.local/*' -prune -exec rm -rf {} +
+
+##@ Help
+
+.PHONY: help
+help: ## Show this list
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} \
+	    /^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
