@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -50,7 +51,8 @@ class Gateway:
         self.date = DateLine()
         self.proxies = TrustedProxies(settings.trusted_proxies)
         self.cors_origins = settings.allowed_origins()
-        self.now: Callable[[], float] = asyncio.get_running_loop().time
+        # Not the loop's own time, which uvloop rounds to milliseconds and moves once an iteration.
+        self.now: Callable[[], float] = time.monotonic
         self.connections: Callable[[], list[Sweepable]] = list
         self.is_draining = False
         self._local = local

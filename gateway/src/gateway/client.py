@@ -7,7 +7,7 @@ request needs neither a task nor an ASGI message. Measured reasons: docs/adr and
 import asyncio
 from collections import deque
 from math import inf
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import httptools
 
@@ -64,8 +64,8 @@ class ClientConnection(asyncio.Protocol):
     # asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - a stream server makes no other
-        self.transport = transport
+        # uvloop's transports are no subclasses of asyncio's.
+        self.transport = transport = cast(asyncio.Transport, transport)
         connections = self._server_state.connections
         if len(connections) >= self._gateway.settings.max_client_connections:
             self._is_closing = True

@@ -10,6 +10,7 @@ from typing import cast
 
 import uvicorn
 from fastapi import FastAPI
+from starlette.types import Receive, Scope, Send
 
 from chassis.logging import configure_logging
 from chassis.operations import operations_router
@@ -30,7 +31,7 @@ class _PublicServer(uvicorn.Server):
         yield
 
 
-async def _no_application(*_: object) -> None:
+async def _no_application(_scope: Scope, _receive: Receive, _send: Send) -> None:
     raise RuntimeError("requests are read by ClientConnection, not passed on as ASGI messages")
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections import deque
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -104,7 +105,7 @@ class UpstreamPool:
         except (OSError, TimeoutError) as error:
             self.active -= 1
             self.failures[Failure.UNREACHABLE] += 1
-            endpoint.unreachable(self._loop.time())
+            endpoint.unreachable(time.monotonic())
             _log.warning(
                 "upstream not reachable",
                 extra={"upstream": self.name, "address": endpoint.host, "port": endpoint.port, "reason": str(error)},
@@ -122,7 +123,7 @@ class UpstreamPool:
         """An exchange has let `connection` go."""
         self.active -= 1
         if reusable and connection.is_usable and not connection.endpoint.is_retired:
-            connection.idle_since = self._loop.time()
+            connection.idle_since = time.monotonic()
             connection.endpoint.idle.append(connection)
         else:
             connection.close()
@@ -134,7 +135,7 @@ class UpstreamPool:
             waiter = self._waiting.popleft()
             if waiter.is_abandoned:
                 continue
-            endpoint = self.balancer.pick(self._loop.time())
+            endpoint = self.balancer.pick(time.monotonic())
             if endpoint is None:
                 continue  # its own deadline answers it
             self.active += 1
