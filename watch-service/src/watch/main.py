@@ -1,0 +1,52 @@
+"""The HTTP application of watch-service."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+from fastapi import FastAPI
+
+from chassis.app import create_app as create_service_app
+from chassis.metrics import new_registry
+from chassis.tokens import AccessTokenVerifier, KeySet, jwks_over_http
+from watch.api import reports, watched
+from watch.config import Settings
+from watch.factory import Factory
+from watch.storage.schema import require_schema
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The application; its lifespan makes and closes everything that it uses."""
+    made: list[Factory] = []
+
+    async def database() -> None:
+        await require_schema(made[0].mongo.database)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Any]]:
+        factory = Factory(settings)
+        made[:] = [factory]
+        async with httpx.AsyncClient(trust_env=False) as client:
+            keys = KeySet(jwks_over_http(client, settings.jwks_urls))
+            refreshing = asyncio.create_task(keys.keep_fresh(), name="jwks")
+            try:
+                yield {
+                    "factory": factory,
+                    "verifier": AccessTokenVerifier(
+                        keys, issuer=settings.token_issuer, audience=settings.token_audience
+                    ),
+                    "internal_token": settings.internal_token.get_secret_value(),
+                }
+            finally:
+                refreshing.cancel()
+                await factory.aclose()
+
+    return create_service_app(
+        title="watch-service",
+        routers=[watched.router, reports.router],
+        checks={"database": database},
+        registry=new_registry(),
+        lifespan=lifespan,
+    )
