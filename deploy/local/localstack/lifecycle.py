@@ -35,7 +35,7 @@ def start(state: State, table: list[Process], tether: int | None = None) -> None
     save(table, state.table)
     arguments = [str(state.path)] + ([] if tether is None else [str(tether)])
     with state.log("supervisor").open("ab") as output:
-        subprocess.Popen(
+        subprocess.run(
             [sys.executable, "-m", "localstack.supervisor", *arguments],
             cwd=_PACKAGE_PARENT,
             stdin=subprocess.DEVNULL,
@@ -43,6 +43,7 @@ def start(state: State, table: list[Process], tether: int | None = None) -> None
             stderr=output,
             start_new_session=True,
             pass_fds=() if tether is None else (tether,),
+            check=False,
         )
     deadline = time.monotonic() + 10
     while state.supervisor() is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import socket
@@ -71,16 +72,22 @@ def port_is_free(port: int) -> bool:
 
 def port_owner(port: int) -> str:
     """A description of the process that listens on `port`."""
-    inodes = _listening_inodes(port)
+    wanted = {f"socket:[{inode}]" for inode in _listening_inodes(port)}
     for pid in _all_pids():
-        try:
-            links = [str(entry.readlink()) for entry in (_PROC / str(pid) / "fd").iterdir()]
-        except OSError:
-            continue
-        if any(f"socket:[{inode}]" in links for inode in inodes):
+        if wanted & _open_files(pid):
             command = (_PROC / str(pid) / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
             return f"process {pid} ({command.strip()[:120]})"
     return "a process of another user"
+
+
+def _open_files(pid: int) -> set[str]:
+    found = set()
+    with contextlib.suppress(OSError):
+        for entry in (_PROC / str(pid) / "fd").iterdir():
+            # A file may be closed while the list is read.
+            with contextlib.suppress(FileNotFoundError):
+                found.add(str(entry.readlink()))
+    return found
 
 
 def _listening_inodes(port: int) -> set[str]:

@@ -135,7 +135,8 @@ class Unit:
     def _set(self, state: str, detail: str = "", ready_after: float | None = None) -> None:
         self.status.state = state
         self.status.detail = detail
-        self.status.ready_after = ready_after or self.status.ready_after
+        if ready_after is not None:
+            self.status.ready_after = ready_after
         self._supervisor.write()
 
 
@@ -206,6 +207,9 @@ async def _supervise(state: State, tether: int | None) -> None:
 
 def main(arguments: list[str]) -> None:
     """Entry of the background process: state folder and, optionally, the descriptor of the tether."""
+    if os.fork():
+        # Nobody's child from here on: the command that started the stack ends, the stack stays.
+        os._exit(0)
     tether = int(arguments[1]) if len(arguments) > 1 else None
     asyncio.run(_supervise(State(Path(arguments[0])), tether))
 
