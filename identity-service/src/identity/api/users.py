@@ -1,0 +1,183 @@
+"""Registration and accounts."""
+
+from typing import Annotated
+
+from fastapi import Depends, Header, Query, Request, Response
+
+from chassis.app import service_router
+from chassis.errors import ForbiddenError, IdempotencyInFlightError, IdempotencyKeyReusedError
+from chassis.fields import Id
+from chassis.idempotency import Answer, idempotent_request
+from chassis.pagination import Page, PageParams, add_page_headers, describe_page
+from chassis.problems import problem_responses
+from identity.api.dependencies import (
+    ALWAYS,
+    PRIVATE,
+    PROTECTED,
+    WITH_BODY,
+    CurrentAdministrator,
+    CurrentCaller,
+    CurrentClient,
+    CurrentResources,
+    PathId,
+    current_caller,
+    not_stored,
+)
+from identity.api.schemas.sessions import PasswordChange
+from identity.api.schemas.users import UserCreate, UserExport, UserRead, UserUpdate
+from identity.domain.errors import (
+    EmailTakenError,
+    InvalidCurrentPasswordError,
+    LastAdminError,
+    OverloadedError,
+    ReauthenticationRequiredError,
+    TooManyRequestsError,
+    UserNotFoundError,
+)
+from identity.domain.users import Registration, Role, Status, User, UserFilter, UserSort
+
+_CREATED = {
+    "headers": {
+        "Location": {"description": "Where the user can be read.", "schema": {"type": "string"}},
+        "Idempotency-Replayed": {"description": "Present on a repeated answer.", "schema": {"type": "string"}},
+    }
+}
+# Declared for the documentation; `idempotent_request` reads it, because it may be sent only once.
+IdempotencyKey = Annotated[
+    str | None,
+    Header(alias="Idempotency-Key", description="Repeating a request with its key gives the first answer again."),
+]
+_UPDATE = (*PROTECTED, *WITH_BODY, ForbiddenError, InvalidCurrentPasswordError, EmailTakenError, LastAdminError)
+_THROTTLED = (TooManyRequestsError, OverloadedError)
+
+public = service_router(tags=["users"], dependencies=[Depends(not_stored)])
+router = service_router(tags=["users"], dependencies=[Depends(current_caller), Depends(not_stored)])
+
+
+def _created(user: User) -> Answer:
+    body = UserRead.model_validate(user).model_dump_json(by_alias=True).encode()
+    return Answer(201, {"location": f"/v1/users/{user.id}", "cache-control": PRIVATE}, body)
+
+
+@public.post(
+    "/v1/users",
+    status_code=201,
+    response_model=UserRead,
+    summary="Register",
+    responses={
+        201: _CREATED,
+        **problem_responses(
+            *ALWAYS, *WITH_BODY, EmailTakenError, IdempotencyKeyReusedError, IdempotencyInFlightError, *_THROTTLED
+        ),
+    },
+)
+async def create_user(
+    body: UserCreate,
+    request: Request,
+    client: CurrentClient,
+    resources: CurrentResources,
+    _: IdempotencyKey = None,
+) -> Response:
+    idempotent = await idempotent_request(request, "anonymous", resources.idempotency_secret)
+    registration = Registration(body.email, body.password, body.name)
+    return (await resources.accounts.register(registration, client, idempotent, _created)).to_response()
+
+
+@router.get("/v1/users", summary="List users (administrators)", responses=problem_responses(*PROTECTED, ForbiddenError))
+async def list_users(  # noqa: PLR0913 - one per query parameter
+    request: Request,
+    response: Response,
+    resources: CurrentResources,
+    _: CurrentAdministrator,
+    page: PageParams,
+    ids: Annotated[list[Id] | None, Query(max_length=1000)] = None,
+    email: Annotated[str | None, Query(max_length=254, description="The whole address.")] = None,
+    q: Annotated[
+        str | None, Query(min_length=1, max_length=100, description="Matches name or e-mail address anywhere.")
+    ] = None,
+    role: Role | None = None,
+    status: Status | None = None,
+    sort: UserSort = UserSort.CREATED_AT,
+) -> Page[UserRead]:
+    found = await resources.accounts.list_users(UserFilter(ids, email, q, role, status), sort, page)
+    add_page_headers(request, response, page, found.total)
+    return Page[UserRead](
+        data=[UserRead.model_validate(user) for user in found.items], pagination=describe_page(page, found.total)
+    )
+
+
+@router.get("/v1/users/me", summary="Read one's own account", responses=problem_responses(*PROTECTED))
+async def get_own_user(caller: CurrentCaller) -> UserRead:
+    return UserRead.model_validate(caller.user)
+
+
+@router.patch("/v1/users/me", summary="Edit one's own account", responses=problem_responses(*_UPDATE, *_THROTTLED))
+async def update_own_user(
+    body: UserUpdate, caller: CurrentCaller, client: CurrentClient, resources: CurrentResources
+) -> UserRead:
+    user = await resources.accounts.update(caller, caller.user.id, body.to_change(), client)
+    return UserRead.model_validate(user)
+
+
+@router.delete(
+    "/v1/users/me",
+    status_code=204,
+    summary="Erase oneself",
+    responses=problem_responses(*PROTECTED, ReauthenticationRequiredError, LastAdminError),
+)
+async def delete_own_user(caller: CurrentCaller, client: CurrentClient, resources: CurrentResources) -> None:
+    await resources.accounts.delete(caller, caller.user.id, client)
+
+
+@router.get("/v1/users/me/export", summary="Download one's data", responses=problem_responses(*PROTECTED))
+async def export_own_user(
+    response: Response, caller: CurrentCaller, client: CurrentClient, resources: CurrentResources
+) -> UserExport:
+    response.headers["Content-Disposition"] = f'attachment; filename="user-{caller.user.id}.json"'
+    return UserExport.model_validate(await resources.accounts.export(caller, client))
+
+
+@router.put(
+    "/v1/users/me/password",
+    status_code=204,
+    summary="Change one's password",
+    responses=problem_responses(*PROTECTED, *WITH_BODY, InvalidCurrentPasswordError, *_THROTTLED),
+)
+async def change_password(
+    body: PasswordChange, caller: CurrentCaller, client: CurrentClient, resources: CurrentResources
+) -> None:
+    await resources.passwords.change(caller, body.current_password, body.new_password, client)
+
+
+@router.get(
+    "/v1/users/{id}",
+    summary="Read a user (self or administrators)",
+    responses=problem_responses(*PROTECTED, ForbiddenError, UserNotFoundError),
+)
+async def get_user(user_id: PathId, caller: CurrentCaller, resources: CurrentResources) -> UserRead:
+    return UserRead.model_validate(await resources.accounts.get(caller, user_id))
+
+
+@router.patch(
+    "/v1/users/{id}",
+    summary="Edit a user (self or administrators)",
+    responses=problem_responses(*_UPDATE, UserNotFoundError, *_THROTTLED),
+)
+async def update_user(
+    user_id: PathId, body: UserUpdate, caller: CurrentCaller, client: CurrentClient, resources: CurrentResources
+) -> UserRead:
+    return UserRead.model_validate(await resources.accounts.update(caller, user_id, body.to_change(), client))
+
+
+@router.delete(
+    "/v1/users/{id}",
+    status_code=204,
+    summary="Erase a user (self or administrators)",
+    responses=problem_responses(
+        *PROTECTED, ForbiddenError, ReauthenticationRequiredError, UserNotFoundError, LastAdminError
+    ),
+)
+async def delete_user(
+    user_id: PathId, caller: CurrentCaller, client: CurrentClient, resources: CurrentResources
+) -> None:
+    await resources.accounts.delete(caller, user_id, client)
