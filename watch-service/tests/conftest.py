@@ -172,8 +172,10 @@ class Person:
     headers: dict[str, str]
 
     async def mark(self, movie_id: int, watched_at: str | None = None) -> httpx.Response:
-        body = {"json": {"watchedAt": watched_at}} if watched_at else {}
-        return await self.client.put(f"/v1/watched/{movie_id}", headers=self.headers, **body)  # type: ignore[arg-type]
+        path = f"/v1/watched/{movie_id}"
+        if watched_at is None:
+            return await self.client.put(path, headers=self.headers)
+        return await self.client.put(path, headers=self.headers, json={"watchedAt": watched_at})
 
     async def unmark(self, movie_id: int) -> httpx.Response:
         return await self.client.delete(f"/v1/watched/{movie_id}", headers=self.headers)

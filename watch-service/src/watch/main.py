@@ -9,6 +9,7 @@ import httpx
 from fastapi import FastAPI
 
 from chassis.app import create_app as create_service_app
+from chassis.clock import Clock, utc_now
 from chassis.metrics import new_registry
 from chassis.tokens import AccessTokenVerifier, KeySet, jwks_over_http
 from watch.api import reports, watched
@@ -17,7 +18,7 @@ from watch.factory import Factory
 from watch.storage.schema import require_schema
 
 
-def create_app(settings: Settings) -> FastAPI:
+def create_app(settings: Settings, *, clock: Clock = utc_now) -> FastAPI:
     """The application; its lifespan makes and closes everything that it uses."""
     made: list[Factory] = []
 
@@ -26,7 +27,7 @@ def create_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Any]]:
-        factory = Factory(settings)
+        factory = Factory(settings, clock=clock)
         made[:] = [factory]
         async with httpx.AsyncClient(trust_env=False) as client:
             keys = KeySet(jwks_over_http(client, settings.jwks_urls))

@@ -11,7 +11,8 @@ from chassis.errors import FieldError, InvalidRequestError
 EARLIEST_WATCHED_AT = datetime(1888, 1, 1, tzinfo=UTC)
 # A client's clock may be a little fast.
 FUTURE_TOLERANCE = timedelta(minutes=5)
-_MILLISECOND = timedelta(milliseconds=1)
+# The store's precision of times.
+MILLISECOND = timedelta(milliseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,16 +93,16 @@ class NewEntry:
 
 
 def to_milliseconds(moment: datetime) -> datetime:
-    """`moment` without what is finer than a millisecond, the store's precision."""
+    """`moment` without what is finer than the store's precision."""
     return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
 
 def bound_in_milliseconds(moment: datetime) -> datetime:
     """The first whole millisecond not before `moment`: compares with stored times as `moment` itself would."""
     cut = to_milliseconds(moment)
-    if cut == moment or datetime.max.replace(tzinfo=UTC) - cut < _MILLISECOND:
+    if cut == moment or datetime.max.replace(tzinfo=UTC) - cut < MILLISECOND:
         return cut
-    return cut + _MILLISECOND
+    return cut + MILLISECOND
 
 
 def check_watched_at(watched_at: datetime, now: datetime) -> None:

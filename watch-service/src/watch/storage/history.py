@@ -11,6 +11,8 @@ from pymongo.errors import DuplicateKeyError
 from chassis.mongo import Document, MongoDatabase, translate_outage
 from chassis.pagination import PageRequest, Slice
 from watch.domain.history import (
+    EARLIEST_WATCHED_AT,
+    MILLISECOND,
     Genre,
     HistoryFilter,
     Movie,
@@ -35,8 +37,10 @@ _LAST_CHARACTER = "\U0010ffff"
 def period_condition(period: Period) -> Document:
     """The condition that `watchedAt` lies in `period`."""
     bounds: Document = {}
-    if period.start is not None:
-        bounds["$gte"] = bound_in_milliseconds(period.start)
+    if period.start is not None and period.start > EARLIEST_WATCHED_AT:
+        # "After the millisecond before" is "from": the local engine loses entries that equal an inclusive bound
+        # at the end of an index scan when the index has another key behind it.
+        bounds["$gt"] = bound_in_milliseconds(period.start) - MILLISECOND
     if period.end is not None:
         bounds["$lt"] = bound_in_milliseconds(period.end)
     return {"watchedAt": bounds} if bounds else {}
