@@ -1,0 +1,1 @@
+"""The Movie Database, API version 3."""

@@ -1,0 +1,141 @@
+"""When the routines run: at their time, when asked for, and again after a failure."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from catalog.clients.tmdb.errors import TmdbError
+from catalog.domain.genres import RefusedListingError
+from catalog.domain.sync import Routine, SyncFailure, retry_after
+from catalog.services.genre_sync import GenreSync
+from catalog.services.movie_sync import MovieSync
+from catalog.storage.genres import GenreRepository
+from catalog.storage.leases import FencedWriter, Held
+from catalog.storage.revisions import RevisionRepository
+from catalog.storage.sync_states import SyncStateRepository
+from chassis.clock import Clock
+
+_log = logging.getLogger(__name__)
+
+_LOOK_SECONDS = 0.5
+_RECOUNT_SECONDS = 2.0
+
+
+class SyncMetrics:
+    """How the routines are doing."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.runs = Counter("sync_runs", "Runs of a routine by outcome.", ("routine", "outcome"), registry=registry)
+        self.succeeded_at = Gauge(
+            "sync_last_success_timestamp_seconds", "When a routine last succeeded.", ("routine",), registry=registry
+        )
+
+
+class Synchronization:
+    """What the holder of the lease does: both routines side by side, and the counts of movies per genre."""
+
+    def __init__(
+        self,
+        genre_sync: GenreSync,
+        movie_sync: MovieSync,
+        states: SyncStateRepository,
+        genres: GenreRepository,
+        revisions: RevisionRepository,
+        writer: Callable[[str, int], FencedWriter],
+        metrics: SyncMetrics,
+        clock: Clock,
+    ) -> None:
+        self._genre_sync = genre_sync
+        self._movie_sync = movie_sync
+        self._states = states
+        self._genres = genres
+        self._revisions = revisions
+        self._writer = writer
+        self._metrics = metrics
+        self._clock = clock
+
+    async def lead(self, held: Held) -> None:
+        """Work until cancelled. Raises `LeaseLostError` when a later holder has begun."""
+        writers = {routine: self._writer(routine.value, held.fence) for routine in Routine}
+        for writer in writers.values():
+            await writer.begin()
+        routines = (
+            (Routine.GENRES, self._genre_sync.first_due, self._genre_sync.run, self._genre_sync.interval),
+            (Routine.MOVIES, self._movie_sync.first_due, self._movie_sync.run, self._movie_sync.interval),
+        )
+        for routine, due, _, _ in routines:
+            # A run that the last holder did not end is no longer running.
+            await self._states.schedule(routine, await due())
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._take_requests())
+            group.create_task(self._keep_counts())
+            for routine, due, run, interval in routines:
+                group.create_task(self._repeat(routine, due, run, interval, writers[routine]))
+
+    async def _take_requests(self) -> None:
+        while True:
+            if await self._states.take_up(self._clock()):
+                _log.info("synchronisation asked for")
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    async def _repeat(
+        self,
+        routine: Routine,
+        due: Callable[[], Awaitable[datetime | None]],
+        run: Callable[[FencedWriter], Awaitable[None]],
+        interval: timedelta,
+        writer: FencedWriter,
+    ) -> None:
+        while True:
+            at = (await self._states.state(routine)).next_at
+            if at is None and (at := await due()) is not None:
+                await self._states.schedule(routine, at)
+            if at is not None and at <= self._clock():
+                await self._run(routine, run, interval, writer)
+            else:
+                await asyncio.sleep(_LOOK_SECONDS)
+
+    async def _run(
+        self,
+        routine: Routine,
+        run: Callable[[FencedWriter], Awaitable[None]],
+        interval: timedelta,
+        writer: FencedWriter,
+    ) -> None:
+        await writer.write(lambda session: self._states.begin(routine, self._clock(), session))
+        try:
+            await run(writer)
+        except* (TmdbError, RefusedListingError) as group:
+            await self._fail(routine, group.exceptions[0], interval, writer)
+        else:
+            self._metrics.runs.labels(routine.value, "succeeded").inc()
+            self._metrics.succeeded_at.labels(routine.value).set(self._clock().timestamp())
+
+    async def _fail(self, routine: Routine, error: BaseException, interval: timedelta, writer: FencedWriter) -> None:
+        while isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+        now = self._clock()
+        code = error.code if isinstance(error, TmdbError) else "listing-refused"
+        failures = (await self._states.state(routine)).failures + 1
+        next_at = now + retry_after(failures, interval)
+        failure = SyncFailure(now, code, str(error))
+        await writer.write(lambda session: self._states.fail(routine, failure, failures, next_at, session))
+        self._metrics.runs.labels(routine.value, "failed").inc()
+        _log.error(
+            "synchronisation failed",
+            extra={"routine": routine.value, "reason": f"{code}: {error}", "failures": failures, "next": next_at},
+        )
+
+    async def _keep_counts(self) -> None:
+        """Count the movies of every genre anew whenever movies have changed."""
+        counted: int | None = None
+        while True:
+            present = (await self._revisions.current()).movies
+            if present != counted:
+                if await self._genres.recount():
+                    await self._revisions.advance(genres=True)
+                counted = present
+            await asyncio.sleep(_RECOUNT_SECONDS)

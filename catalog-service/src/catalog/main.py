@@ -1,0 +1,59 @@
+"""The API: composition of the application."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+from fastapi import FastAPI
+
+from catalog.api import genres, movies, sync
+from catalog.clients.tmdb.client import Patience
+from catalog.config import Settings
+from catalog.factory import Resources, create_services
+from chassis.app import create_app
+from chassis.metrics import new_registry
+from chassis.tokens import AccessTokenVerifier, KeySet, jwks_over_http
+
+# A person waits for a movie that is read through.
+_LOOKUP_TRIES = 2
+_LOOKUP_SECONDS = 3.0
+
+
+def create_catalog_app(settings: Settings) -> FastAPI:
+    """The application; everything that it holds is made and closed in its lifespan."""
+    holder: dict[str, Resources] = {}
+
+    async def database_is_ready() -> None:
+        await holder["resources"].require_schema()
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Any]]:
+        patience = Patience(tries=_LOOKUP_TRIES, seconds=min(_LOOKUP_SECONDS, settings.tmdb_timeout_seconds))
+        resources = holder["resources"] = Resources(settings, patience)
+        services = create_services(resources)
+        async with httpx.AsyncClient(trust_env=False) as client:
+            keys = KeySet(jwks_over_http(client, settings.jwks_urls))
+            background = [asyncio.create_task(keys.keep_fresh()), asyncio.create_task(services.view.keep_fresh())]
+            try:
+                yield {
+                    "verifier": AccessTokenVerifier(
+                        keys, issuer=settings.token_issuer, audience=settings.token_audience
+                    ),
+                    "internal_token": settings.internal_token.get_secret_value(),
+                    "services": services,
+                }
+            finally:
+                for task in background:
+                    task.cancel()
+                await asyncio.gather(*background, return_exceptions=True)
+                await resources.aclose()
+
+    return create_app(
+        title="catalog-service",
+        routers=[genres.router, movies.router, sync.router],
+        checks={"database": database_is_ready},
+        registry=new_registry(),
+        lifespan=lifespan,
+    )

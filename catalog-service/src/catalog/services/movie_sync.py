@@ -1,0 +1,70 @@
+"""The movie routine: a walk through TMDB's lists from time to time, and changes every day."""
+
+from datetime import datetime, timedelta
+
+from pymongo.asynchronous.client_session import AsyncClientSession
+
+from catalog.domain.sync import Routine
+from catalog.services.movie_refresh import MovieRefresh
+from catalog.services.movie_walk import MovieWalk
+from catalog.storage.genres import GenreRepository
+from catalog.storage.leases import FencedWriter
+from catalog.storage.sync_states import SyncStateRepository
+from chassis.clock import Clock
+
+
+class MovieSync:
+    """`interval` is the time between two runs, `walk_interval` that between two that walk through everything."""
+
+    def __init__(
+        self,
+        walk: MovieWalk,
+        refresh: MovieRefresh,
+        genres: GenreRepository,
+        states: SyncStateRepository,
+        interval: timedelta,
+        walk_interval: timedelta,
+        clock: Clock,
+    ) -> None:
+        self._walk = walk
+        self._refresh = refresh
+        self._genres = genres
+        self._states = states
+        self.interval = interval
+        self._walk_interval = walk_interval
+        self._clock = clock
+
+    async def first_due(self) -> datetime | None:
+        """When the next run is due; None while no genres are known."""
+        if not await self._genres.all():
+            return None
+        state = await self._states.state(Routine.MOVIES)
+        is_interrupted = state.running_since is not None
+        return self._clock() if is_interrupted or state.next_at is None else state.next_at
+
+    async def run(self, writer: FencedWriter) -> None:
+        """One run. Raises `TmdbError`; what was stored until then stays, and the next run goes on from there."""
+        memory = await self._states.memory(Routine.MOVIES)
+        walked_at: datetime | None = memory.get("walkedAt")
+        counts: dict[str, int] = {}
+        walks = (
+            walked_at is None
+            or bool(memory.get("walk"))
+            or bool(memory.get("wanted"))
+            or self._clock() - walked_at >= self._walk_interval
+        )
+        if walks:
+            counts |= await self._walk.run(writer)
+            noted = {"walk": None, "walkedAt": self._clock(), "wanted": False}
+            await writer.write(lambda session: self._states.note(Routine.MOVIES, noted, {"phase": "changes"}, session))
+        if walked_at is not None:
+            counts |= await self._refresh.run(writer)
+        now = self._clock()
+
+        async def store(session: AsyncClientSession) -> None:
+            changed = any(n for name, n in counts.items() if name not in ("unchanged", "skipped", "skippedDetails"))
+            await self._states.succeed(
+                Routine.MOVIES, now, now + self.interval, counts if changed else None, {}, session
+            )
+
+        await writer.write(store)

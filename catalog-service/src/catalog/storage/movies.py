@@ -1,0 +1,214 @@
+"""Movies: pages of them by an index walk, and bulk writes of what TMDB says."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+from pymongo import ASCENDING, DESCENDING, UpdateOne
+from pymongo.asynchronous.client_session import AsyncClientSession
+
+from catalog.domain.movies import HeldMovie, Movie, MovieFilter, MovieOrder
+from catalog.domain.permission import GenreCondition
+from catalog.domain.text import fold, words
+from catalog.storage.schema import MOVIES, SORT_FIELDS, UNKNOWN_MOVIES
+from chassis.mongo import Document, MongoDatabase
+
+# Above every character that can follow the beginning of a word.
+_LAST_CHARACTER = "\U0010ffff"
+_NOT_SHOWN = {"titleWords": 0, "titleKey": 0}
+_HOUSEKEEPING = ("_id", "fetchedAt", "createdAt", "withdrawnAt")
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """What a bulk write has done: counts of movies."""
+
+    inserted: int = 0
+    changed: int = 0
+    unchanged: int = 0
+
+
+def _document(movie: Movie) -> Document:
+    return {
+        "title": movie.title,
+        "originalTitle": movie.original_title,
+        "originalLanguage": movie.original_language,
+        "overview": movie.overview,
+        "releaseDate": movie.release_date.isoformat() if movie.release_date else None,
+        "genreIds": list(movie.genre_ids),
+        "popularity": movie.popularity,
+        "voteAverage": movie.vote_average,
+        "voteCount": movie.vote_count,
+        "posterPath": movie.poster_path,
+        "titleKey": fold(movie.title),
+        "titleWords": sorted(words(movie.title) | words(movie.original_title)),
+    }
+
+
+def _movie(document: Mapping[str, Any]) -> Movie:
+    released = document["releaseDate"]
+    return Movie(
+        id=int(document["_id"]),
+        title=document["title"],
+        original_title=document["originalTitle"],
+        original_language=document["originalLanguage"],
+        overview=document["overview"],
+        release_date=date.fromisoformat(released) if released else None,
+        genre_ids=tuple(document["genreIds"]),
+        popularity=float(document["popularity"]),
+        vote_average=float(document["voteAverage"]),
+        vote_count=int(document["voteCount"]),
+        poster_path=document["posterPath"],
+    )
+
+
+def _query(condition: GenreCondition, narrowed: MovieFilter) -> Document:
+    """`condition` and `narrowed` as MongoDB understands them."""
+    clauses: list[Document] = []
+    if condition.all_of:
+        clauses.append({"genreIds": {"$all": sorted(condition.all_of)}})
+    if not condition.any_of & condition.all_of:
+        wanted = sorted(condition.any_of)
+        clauses.append({"genreIds": wanted[0] if len(wanted) == 1 else {"$in": wanted}})
+    if condition.within is not None:
+        clauses.append({"genreIds": {"$not": {"$elemMatch": {"$nin": sorted(condition.within)}}}})
+    for word in narrowed.words or ():
+        # Both bounds have to hold for one word of the title, which only $elemMatch says.
+        clauses.append({"titleWords": {"$elemMatch": {"$gte": word, "$lt": word + _LAST_CHARACTER}}})
+    released: Document = {}
+    if narrowed.released_from is not None:
+        released["$gte"] = narrowed.released_from.isoformat()
+    if narrowed.released_to is not None:
+        released["$lte"] = narrowed.released_to.isoformat()
+    if released:
+        # A film without a date holds null here, which no bound of text includes.
+        clauses.append({"releaseDate": released})
+    if narrowed.min_rating is not None:
+        clauses.append({"voteAverage": {"$gte": narrowed.min_rating}})
+    if narrowed.language is not None:
+        clauses.append({"originalLanguage": narrowed.language})
+    return clauses[0] if len(clauses) == 1 else {"$and": clauses}
+
+
+class MovieRepository:
+    """Reading movies, and writing single ones."""
+
+    def __init__(self, database: MongoDatabase) -> None:
+        self._movies = database[MOVIES]
+        self._unknown = database[UNKNOWN_MOVIES]
+
+    async def find(self, movie_id: int) -> HeldMovie | None:
+        document = await self._movies.find_one({"_id": movie_id}, _NOT_SHOWN)
+        if document is None:
+            return None
+        return HeldMovie(None if document.get("withdrawnAt") else _movie(document), document["fetchedAt"])
+
+    async def page(
+        self, condition: GenreCondition, narrowed: MovieFilter, order: MovieOrder, offset: int, limit: int
+    ) -> list[Movie]:
+        """`limit` movies after the first `offset`."""
+        direction = DESCENDING if order.descending else ASCENDING
+        cursor = (
+            self._movies.find(_query(condition, narrowed), _NOT_SHOWN)
+            .sort([(SORT_FIELDS[order.key], direction), ("_id", ASCENDING)])
+            .skip(offset)
+            .limit(limit)
+        )
+        return [_movie(document) async for document in cursor]
+
+    async def count(self, condition: GenreCondition, narrowed: MovieFilter) -> int:
+        return await self._movies.count_documents(_query(condition, narrowed))
+
+    async def total(self) -> int:
+        """How many movies are held."""
+        return await self._movies.estimated_document_count()
+
+    async def save(self, movie: Movie, now: datetime) -> None:
+        """Store one movie as TMDB describes it now."""
+        await self._movies.update_one(
+            {"_id": movie.id},
+            {
+                "$set": {**_document(movie), "fetchedAt": now},
+                "$setOnInsert": {"createdAt": now},
+                "$unset": {"withdrawnAt": ""},
+            },
+            upsert=True,
+        )
+
+    async def is_unknown(self, movie_id: int, now: datetime) -> bool:
+        """Whether TMDB said lately that it has no such movie."""
+        # The engine removes what has run out only now and then.
+        return await self._unknown.find_one({"_id": movie_id, "forgetAt": {"$gt": now}}) is not None
+
+    async def remember_unknown(self, movie_id: int, forget_at: datetime) -> None:
+        await self._unknown.update_one({"_id": movie_id}, {"$set": {"forgetAt": forget_at}}, upsert=True)
+
+
+class MovieWriter:
+    """Bulk writes of the movie routine, inside of its transactions."""
+
+    def __init__(self, database: MongoDatabase) -> None:
+        self._movies = database[MOVIES]
+
+    async def save_all(self, movies: Collection[Movie], now: datetime, session: AsyncClientSession) -> Saved:
+        """Store `movies` as TMDB describes them now; one that is given twice is stored once."""
+        wanted = {movie.id: _document(movie) for movie in movies}
+        cursor = self._movies.find({"_id": {"$in": list(wanted)}}, session=session)
+        stored = {document["_id"]: document async for document in cursor}
+        new = [
+            {"_id": movie_id, **document, "fetchedAt": now, "createdAt": now}
+            for movie_id, document in wanted.items()
+            if movie_id not in stored
+        ]
+        changed = [movie_id for movie_id, document in stored.items() if _differs(document, wanted[movie_id])]
+        unchanged = list(stored.keys() - set(changed))
+        if new:
+            await self._movies.insert_many(new, ordered=False, session=session)
+        if changed:
+            await self._movies.bulk_write(
+                [
+                    UpdateOne({"_id": key}, {"$set": {**wanted[key], "fetchedAt": now}, "$unset": {"withdrawnAt": ""}})
+                    for key in changed
+                ],
+                ordered=False,
+                session=session,
+            )
+        if unchanged:
+            await self._movies.update_many({"_id": {"$in": unchanged}}, {"$set": {"fetchedAt": now}}, session=session)
+        return Saved(len(new), len(changed), len(unchanged))
+
+    async def withdraw(self, ids: Sequence[int], now: datetime, session: AsyncClientSession) -> int:
+        """TMDB has these no longer: they are in no list from now on; how many that is news about.
+
+        Without genres a movie is permitted to nobody, so that no query needs another condition.
+        """
+        result = await self._movies.update_many(
+            {"_id": {"$in": list(ids)}, "withdrawnAt": {"$exists": False}},
+            {"$set": {"genreIds": [], "withdrawnAt": now, "fetchedAt": now}},
+            session=session,
+        )
+        return result.modified_count
+
+    async def held_among(self, ids: Collection[int]) -> list[int]:
+        """Those of `ids` that are held and not withdrawn."""
+        cursor = self._movies.find({"_id": {"$in": list(ids)}}, {"withdrawnAt": 1, "fetchedAt": 1})
+        return sorted([document["_id"] async for document in cursor if "withdrawnAt" not in document])
+
+    async def oldest(self, before: datetime, limit: int) -> list[int]:
+        """Ids of movies last fetched before a moment, the oldest first."""
+        cursor = (
+            self._movies.find({"fetchedAt": {"$lt": before}}, {"fetchedAt": 1, "withdrawnAt": 1})
+            .sort([("fetchedAt", ASCENDING), ("_id", ASCENDING)])
+            .limit(limit)
+        )
+        return [document["_id"] async for document in cursor]
+
+    async def purge(self, before: datetime, session: AsyncClientSession) -> int:
+        """Delete what was last fetched before a moment; how many movies that were."""
+        result = await self._movies.delete_many({"fetchedAt": {"$lt": before}}, session=session)
+        return result.deleted_count
+
+
+def _differs(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    return "withdrawnAt" in stored or {k: v for k, v in stored.items() if k not in _HOUSEKEEPING} != wanted

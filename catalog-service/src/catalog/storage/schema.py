@@ -1,0 +1,135 @@
+"""Collections, indexes and validators; made by the migration step and never by a replica at its start."""
+
+import logging
+from typing import Any
+
+from pymongo import ASCENDING, DESCENDING, IndexModel
+from pymongo.errors import CollectionInvalid
+
+from catalog.domain.movies import SortKey
+from chassis.mongo import MongoDatabase
+
+_log = logging.getLogger(__name__)
+
+VERSION = 1
+"""Grows with every change below; a replica is ready when the database has this version or a later one."""
+
+GENRES = "genres"
+MOVIES = "movies"
+UNKNOWN_MOVIES = "unknown_movies"
+ENTITLEMENTS = "entitlements"
+SYNC = "sync"
+LEASES = "leases"
+FENCES = "fences"
+BUDGETS = "budgets"
+REVISIONS = "revisions"
+_SCHEMA = "schema"
+
+SORT_FIELDS: dict[SortKey, str] = {
+    SortKey.POPULARITY: "popularity",
+    SortKey.RELEASE_DATE: "releaseDate",
+    SortKey.VOTE_AVERAGE: "voteAverage",
+    SortKey.TITLE: "titleKey",
+}
+# Looked at in the index, so that a narrowed page fetches only the documents that it shows.
+_NARROWING = ("originalLanguage", "voteAverage", "releaseDate")
+
+_NULLABLE_STRING = {"bsonType": ["string", "null"]}
+_INTEGER = {"bsonType": ["int", "long"]}
+_VALIDATORS: dict[str, dict[str, Any]] = {
+    GENRES: {
+        "required": ["name", "status", "revision", "movieCount", "createdAt", "updatedAt", "outbox"],
+        "properties": {
+            "name": {"bsonType": "string", "minLength": 1},
+            "status": {"enum": ["active", "retired"]},
+            "revision": {"bsonType": ["int", "long"], "minimum": 1},
+            "movieCount": {"bsonType": ["int", "long"], "minimum": 0},
+            "outbox": {"bsonType": "array"},
+        },
+    },
+    MOVIES: {
+        "required": ["genreIds", "fetchedAt"],
+        "properties": {
+            "genreIds": {"bsonType": "array", "items": _INTEGER},
+            "title": {"bsonType": "string"},
+            "titleWords": {"bsonType": "array", "items": {"bsonType": "string"}},
+            "releaseDate": _NULLABLE_STRING,
+            "posterPath": _NULLABLE_STRING,
+            "popularity": {"bsonType": "double"},
+            "voteAverage": {"bsonType": "double"},
+            "fetchedAt": {"bsonType": "date"},
+        },
+    },
+    ENTITLEMENTS: {
+        "required": ["revision", "grants", "confirmedAt", "bucket"],
+        "properties": {
+            "revision": _INTEGER,
+            "grants": {"bsonType": "array"},
+            "bucket": {"bsonType": ["int", "long"], "minimum": 0, "maximum": 255},
+        },
+    },
+}
+
+
+def _page_index(field: str, direction: int) -> IndexModel:
+    """The walk behind a page: a genre, the order, the tie-breaker, and what else a query may narrow by.
+
+    Both directions need one, because ties go by ascending id in either.
+    """
+    keys = [("genreIds", ASCENDING), (field, direction), ("_id", ASCENDING)]
+    keys += [(name, ASCENDING) for name in _NARROWING if name != field]
+    return IndexModel(keys, name=f"page_{field}_{'desc' if direction == DESCENDING else 'asc'}")
+
+
+INDEXES: dict[str, list[IndexModel]] = {
+    MOVIES: [
+        *(_page_index(field, direction) for field in SORT_FIELDS.values() for direction in (ASCENDING, DESCENDING)),
+        IndexModel([("titleWords", ASCENDING)], name="title_words"),
+        IndexModel([("fetchedAt", ASCENDING)], name="fetched_at"),
+    ],
+    UNKNOWN_MOVIES: [IndexModel([("forgetAt", ASCENDING)], name="forget_at", expireAfterSeconds=0)],
+    ENTITLEMENTS: [IndexModel([("bucket", ASCENDING), ("revision", ASCENDING)], name="bucket")],
+}
+# Documents that later updates take for granted, so that none of them has to be an upsert that races.
+_SEEDS: dict[str, list[dict[str, Any]]] = {
+    LEASES: [{"_id": "sync", "fence": 0}, {"_id": "outbox", "fence": 0}, {"_id": "healing", "fence": 0}],
+    FENCES: [{"_id": "genres", "fence": 0, "writes": 0}, {"_id": "movies", "fence": 0, "writes": 0}],
+    BUDGETS: [{"_id": "tmdb"}],
+    REVISIONS: [{"_id": "catalog", "movies": 0, "genres": 0}],
+    SYNC: [{"_id": "genres"}, {"_id": "movies"}, {"_id": "request", "pending": False}],
+}
+
+
+class OutdatedSchemaError(RuntimeError):
+    """The database has not been migrated to what this code needs."""
+
+
+async def migrate(database: MongoDatabase) -> None:
+    """Bring the database to `VERSION`. May be repeated and run beside the previous version of the code."""
+    existing = set(await database.list_collection_names())
+    for name in (GENRES, MOVIES, UNKNOWN_MOVIES, ENTITLEMENTS, SYNC, LEASES, FENCES, BUDGETS, REVISIONS, _SCHEMA):
+        if name not in existing:
+            try:
+                await database.create_collection(name)
+            except CollectionInvalid:
+                _log.info("collection made by another migration", extra={"collection": name})
+        if name in _VALIDATORS:
+            schema = {"bsonType": "object", **_VALIDATORS[name]}
+            await database.command("collMod", name, validator={"$jsonSchema": schema}, validationLevel="strict")
+        if name in INDEXES:
+            await database[name].create_indexes(INDEXES[name])
+        for seed in _SEEDS.get(name, []):
+            fields = {key: value for key, value in seed.items() if key != "_id"}
+            # An upsert with nothing to set is refused by some engines.
+            await database[name].update_one(
+                {"_id": seed["_id"]}, {"$setOnInsert": fields or {"seeded": True}}, upsert=True
+            )
+    await database[_SCHEMA].update_one({"_id": "version"}, {"$max": {"version": VERSION}}, upsert=True)
+    _log.info("database migrated", extra={"version": VERSION})
+
+
+async def require_schema(database: MongoDatabase) -> None:
+    """Raises `OutdatedSchemaError` unless the database is at this code's version or beyond."""
+    document = await database[_SCHEMA].find_one({"_id": "version"})
+    if document is None or document["version"] < VERSION:
+        raise OutdatedSchemaError("the database is not migrated: run 'python -m catalog migrate'")
