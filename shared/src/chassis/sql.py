@@ -43,6 +43,8 @@ _DUPLICATE = 1062
 _RETRYABLE = frozenset({1205, 1213})  # lock wait time-out, deadlock
 _CONNECTION_LOST = frozenset({2002, 2003, 2006, 2013, 1040, 1053, 1927, 4031})
 _ATTEMPTS = 8
+# A server that is frozen or cut off without a word answers nothing at all. Longer than any statement takes.
+_READ_SECONDS = 15
 # Strict mode whatever the server's default: silent truncation would let two e-mails become one.
 _SESSION = (
     "SET SESSION time_zone = '+00:00', innodb_lock_wait_timeout = 5, "
@@ -134,7 +136,7 @@ class Database:
             pool_timeout=5,
             pool_recycle=1800,
             pool_pre_ping=True,
-            connect_args={"connect_timeout": 3, "init_command": _SESSION},
+            connect_args={"connect_timeout": 3, "read_timeout": _READ_SECONDS, "init_command": _SESSION},
         )
         self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)
 

@@ -38,9 +38,7 @@ async def connected(broker_url: str, name: str, topology: Topology) -> AsyncIter
         connection = await aio_pika.connect(url, timeout=CONNECT_SECONDS)
     try:
         async with asyncio.timeout(CONNECT_SECONDS * 2):
-            channel = await connection.channel()
-            await declare(channel, topology)
-            await channel.close()
+            await declare_on(connection, topology)
         yield connection
     finally:
         try:
@@ -48,6 +46,15 @@ async def connected(broker_url: str, name: str, topology: Topology) -> AsyncIter
                 await connection.close()
         except Exception as error:  # noqa: BLE001 - it is going away whatever happens
             _log.debug("connection did not close cleanly: %s", error)
+
+
+async def declare_on(connection: AbstractConnection, topology: Topology) -> None:
+    """Declare on a channel of its own: a refused declaration closes the channel it was made on."""
+    channel = await connection.channel()
+    try:
+        await declare(channel, topology)
+    finally:
+        await channel.close()
 
 
 def closed(resource: AbstractConnection | AbstractChannel) -> "asyncio.Future[None]":
@@ -61,4 +68,17 @@ def closed(resource: AbstractConnection | AbstractChannel) -> "asyncio.Future[No
     resource.close_callbacks.add(finish)
     if resource.is_closed:
         finish()
+    return future
+
+
+async def cancelled_by_broker(channel: AbstractChannel) -> "asyncio.Future[None]":
+    """A future that is done when the broker ends a consumer of `channel`, as it does when the queue is deleted."""
+    future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def finish(*_: object) -> None:
+        if not future.done():
+            future.set_result(None)
+
+    underlying = await channel.get_underlay_channel()
+    underlying.on_consumer_cancel_callbacks.add(finish)
     return future

@@ -3,17 +3,20 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any
 
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
-from prometheus_client import CollectorRegistry, Counter
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from chassis import context
+from chassis.clock import utc_now
 from chassis.errors import UnavailableError
-from chassis.events.connection import BrokerConnectionLostError, closed, connected
+from chassis.events.connection import BrokerConnectionLostError, cancelled_by_broker, closed, connected
 from chassis.events.envelope import Event, InvalidEventError, decode
 from chassis.events.publisher import Publisher, PublishError
-from chassis.events.topology import QueueSpec, Topology
+from chassis.events.pulse import Pulse
+from chassis.events.topology import QueueSpec, Topology, is_heartbeat
 
 _log = logging.getLogger(__name__)
 
@@ -22,20 +25,43 @@ Handler = Callable[[Event], Awaitable[None]]
 
 PREFETCH = 32
 CONCURRENCY = 16
+# A handler that takes longer has failed: every wait has a deadline.
+HANDLER_SECONDS = 60.0
 _IMMEDIATE_PAUSES = (0.0, 0.1, 0.5)
 _LADDER = ("5s", "5s", "60s", "60s", "600s", "600s")
 _WATCHDOG_SECONDS = 5.0
-# The broker gives up on an unacknowledged message after 30 minutes.
-_OUTAGE_PAUSES = (0.5, 1, 2, 5, 10)
+_OUTAGE_PAUSES = (0.5, 1, 2, 5)
+# The broker takes the channel away from who keeps a message unacknowledged for 30 minutes, and counts a delivery.
+_HOLD_SECONDS = 900.0
+_LAG_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 15, 60, 600)
 
 
 class ConsumerMetrics:
-    """What became of the messages of each queue."""
+    """What became of the messages of each queue, and how far behind the queue is."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.messages = Counter(
             "event_messages", "Messages consumed, by what became of them.", ("queue", "outcome"), registry=registry
         )
+        self.lag = Histogram(
+            "event_lag_seconds", "From change to applied.", ("queue",), buckets=_LAG_BUCKETS, registry=registry
+        )
+        self.waiting = Gauge(
+            "event_queue_waiting", "Messages that nobody has taken yet.", ("queue",), registry=registry
+        )
+        self.parked = Gauge(
+            "event_queue_parked", "Messages that an operator has to look at.", ("queue",), registry=registry
+        )
+        self.silence = Gauge(
+            "event_heartbeat_age_seconds",
+            "Since this replica last heard a heartbeat; absent before the first.",
+            ("queue",),
+            registry=registry,
+        )
+
+
+class _StoppedError(Exception):
+    """The consumer ends while a message waits; the broker gives it to somebody else."""
 
 
 class Consumer:
@@ -64,6 +90,9 @@ class Consumer:
         self._publisher = publisher
         self._metrics = metrics
         self._slots = asyncio.Semaphore(CONCURRENCY)
+        self._stopping = asyncio.Event()
+        self._running: set[asyncio.Task[None]] = set()
+        self._pulse = Pulse()
         self.is_consuming = False
 
     async def run(self) -> None:
@@ -72,122 +101,168 @@ class Consumer:
             channel = await connection.channel()
             await channel.set_qos(prefetch_count=PREFETCH)
             queue = await channel.get_queue(self._spec.name, ensure=False)
-            # Handlers run in tasks of ours: the library cancels its own when a channel fails.
-            running: set[asyncio.Task[None]] = set()
-
-            async def start(message: AbstractIncomingMessage) -> None:
-                task = asyncio.create_task(self._handle(message))
-                running.add(task)
-                task.add_done_callback(running.discard)
-
-            tag = await queue.consume(start)
-            self.is_consuming = True
-            lost = asyncio.ensure_future(
-                asyncio.wait([closed(channel), closed(connection)], return_when=asyncio.FIRST_COMPLETED)
-            )
+            self._stopping = asyncio.Event()
+            self._pulse = Pulse()
+            ends = [closed(connection), closed(channel), await cancelled_by_broker(channel)]
+            tag = await queue.consume(partial(self._start, channel))
             watching = asyncio.create_task(self._watch(await connection.channel()))
+            self.is_consuming = True
             try:
-                await asyncio.wait([lost, watching], return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait([*ends, watching], return_when=asyncio.FIRST_COMPLETED)
                 raise BrokerConnectionLostError(f"consumer of {self._spec.name} lost")
             except asyncio.CancelledError:
-                await self._drain(channel, queue, tag, running)
+                await self._drain(channel, queue, tag)
                 raise
             finally:
                 self.is_consuming = False
-                lost.cancel()
+                self._stopping.set()
                 watching.cancel()
-                for task in running:
+                for task in self._running:
                     task.cancel()
+                # A new connection is made after these have let go of what they hold.
+                await asyncio.wait([watching, *self._running], timeout=5)
 
-    async def _drain(
-        self, channel: AbstractChannel, queue: AbstractQueue, tag: str, running: set[asyncio.Task[None]]
-    ) -> None:
+    async def _start(self, channel: AbstractChannel, message: AbstractIncomingMessage) -> None:
+        # Handlers run in tasks of ours: the library cancels its own when a channel fails.
+        task = asyncio.create_task(self._handle(channel, message))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+    async def _drain(self, channel: AbstractChannel, queue: AbstractQueue, tag: str) -> None:
         """Take no more messages and let those under way finish."""
+        self._stopping.set()
         try:
             async with asyncio.timeout(15):
                 if not channel.is_closed:
                     await queue.cancel(tag)
-                if running:
-                    await asyncio.wait(list(running))
+                if self._running:
+                    await asyncio.wait(list(self._running))
         except Exception as error:  # noqa: BLE001 - what is left unacknowledged is delivered again
             _log.warning("consumer did not drain", extra={"queue": self._spec.name, "reason": repr(error)})
 
     async def _watch(self, channel: AbstractChannel) -> None:
-        """Ends when the broker says that nobody consumes the queue any more, or does not answer."""
-        while True:
-            await asyncio.sleep(_WATCHDOG_SECONDS)
-            async with asyncio.timeout(_WATCHDOG_SECONDS):
-                declared = await channel.declare_queue(self._spec.name, passive=True)
-            if not declared.declaration_result.consumer_count:
-                return
+        """Ends when this consumer cannot be trusted any more.
 
-    async def _handle(self, message: AbstractIncomingMessage) -> None:
-        async with self._slots:
-            outcome = "requeued"
-            try:
-                outcome = await self._settle(message)
-                await message.ack()
-            except asyncio.CancelledError:
-                raise
-            except Exception as error:  # noqa: BLE001 - unacknowledged messages are delivered again
-                _log.warning("message not settled", extra={"queue": self._spec.name, "reason": repr(error)})
-            self._metrics.messages.labels(self._spec.name, outcome).inc()
+        That is when the broker does not answer, when it says that nobody consumes the queue, or when heartbeats
+        that used to arrive do not: a queue that was deleted and declared anew at once has consumers that the
+        broker counts and never feeds (RabbitMQ 3.10).
+        """
+        try:
+            is_fed = True
+            while is_fed:
+                await asyncio.sleep(_WATCHDOG_SECONDS)
+                is_fed = await self._is_fed(channel)
+            reason = "is not fed"
+        except Exception as error:  # noqa: BLE001 - any failure means that the broker cannot be asked
+            reason = f"{type(error).__name__}: {error}"
+        _log.error("consumer lost", extra={"queue": self._spec.name, "reason": reason})
+
+    async def _is_fed(self, channel: AbstractChannel) -> bool:
+        async with asyncio.timeout(_WATCHDOG_SECONDS):
+            own = (await channel.declare_queue(self._spec.name, passive=True)).declaration_result
+            parked = (await channel.declare_queue(self._spec.parked_queue, passive=True)).declaration_result
+        self._metrics.waiting.labels(self._spec.name).set(own.message_count or 0)
+        self._metrics.parked.labels(self._spec.name).set(parked.message_count or 0)
+        if (age := self._pulse.heartbeat_age) is not None:
+            self._metrics.silence.labels(self._spec.name).set(age)
+        # One that holds as many messages as it may is not given more: no sign of anything.
+        is_full = len(self._running) >= PREFETCH
+        consumers = own.consumer_count or 0
+        return consumers > 0 and (is_full or not self._pulse.is_lost(consumers))
+
+    async def _handle(self, channel: AbstractChannel, message: AbstractIncomingMessage) -> None:
+        outcome = "requeued"
+        try:
+            outcome = await self._settle(message)
+            await message.ack()
+        except _StoppedError:
+            pass
+        except Exception as error:  # noqa: BLE001 - whatever it is, the message must not stay with us for ever
+            _log.warning("message not settled", extra={"queue": self._spec.name, "reason": repr(error)})
+            # The broker delivers it again, and parks it when that has happened too often.
+            await channel.close()
+        self._metrics.messages.labels(self._spec.name, outcome).inc()
 
     async def _settle(self, message: AbstractIncomingMessage) -> str:
         """Apply the message or put a copy where it belongs; returns what was done."""
         try:
             event = decode(message.body)
             handler = self._handlers.get(event.type)
-            if handler is None:
+            if handler is None and not is_heartbeat(event.type):
                 raise InvalidEventError(f"no handler for '{event.type}'")
         except InvalidEventError as error:
-            await self._move(message, self._spec.parked_queue, {"x-error": str(error)[:300]})
             _log.error("message parked", extra={"queue": self._spec.name, "reason": str(error)})
+            await self._move(message, self._spec.parked_queue, {"x-error": str(error)[:300]})
             return "parked"
+        self._pulse.heard(heartbeat=is_heartbeat(event.type))
+        if handler is None:
+            return "heartbeat"
         context.request_id.set(event.correlation_id)
         context.traceparent.set(context.continue_trace(event.traceparent))
         try:
-            await self._apply(handler, event)
+            async with self._slots:
+                await self._apply(handler, event)
+        except (_StoppedError, asyncio.CancelledError):
+            raise
+        except UnavailableError as error:
+            # Not a failure of the message: the same rung again.
+            await self._move(message, self._spec.retry_queue(_LADDER[-1]), {"x-error": repr(error)[:300]})
+            return "deferred"
         except Exception as error:  # noqa: BLE001 - any failure of a handler goes to the ladder
             return await self._retry(message, event, error)
+        self._metrics.lag.labels(self._spec.name).observe(max(0.0, (utc_now() - event.time).total_seconds()))
         return "applied"
 
     async def _apply(self, handler: Handler, event: Event) -> None:
-        outage = 0
-        failures = 0
+        """Raises `UnavailableError` only when the outage lasts longer than a message may be held."""
+        held = failures = 0.0
         while True:
             try:
-                return await handler(event)
+                async with asyncio.timeout(HANDLER_SECONDS):
+                    return await handler(event)
             except UnavailableError:
-                pause = _OUTAGE_PAUSES[min(outage, len(_OUTAGE_PAUSES) - 1)]
-                outage += 1
+                if held > _HOLD_SECONDS:
+                    raise
+                held += await self._wait_out(held)
             except Exception:
                 failures += 1
                 if failures >= len(_IMMEDIATE_PAUSES):
                     raise
-                pause = _IMMEDIATE_PAUSES[failures]
-            await asyncio.sleep(pause)
+                await asyncio.sleep(_IMMEDIATE_PAUSES[int(failures)])
+
+    async def _wait_out(self, held: float) -> float:
+        """Pause while something is away: longer the longer it has been. Raises `_StoppedError`."""
+        pause = next((p for p in _OUTAGE_PAUSES if p > held / 2), _OUTAGE_PAUSES[-1])
+        try:
+            async with asyncio.timeout(pause):
+                await self._stopping.wait()
+        except TimeoutError:
+            return pause
+        raise _StoppedError
 
     async def _retry(self, message: AbstractIncomingMessage, event: Event, error: Exception) -> str:
-        attempt = int(str(message.headers.get("x-attempt", 0))) + 1
+        before = message.headers.get("x-attempt")
+        attempt = before + 1 if isinstance(before, int) and before >= 0 else 1
         reason = f"{type(error).__name__}: {error}"[:300]
         headers: dict[str, Any] = {"x-attempt": attempt, "x-error": reason}
         details = {"queue": self._spec.name, "event": str(event.id), "attempt": attempt, "reason": reason}
         if attempt > len(_LADDER):
-            await self._move(message, self._spec.parked_queue, headers)
             _log.error("message parked", extra=details, exc_info=error)
+            await self._move(message, self._spec.parked_queue, headers)
             return "parked"
-        await self._move(message, self._spec.retry_queue(_LADDER[attempt - 1]), headers)
         _log.warning("message will be retried", extra=details, exc_info=error)
+        await self._move(message, self._spec.retry_queue(_LADDER[attempt - 1]), headers)
         return "retried"
 
     async def _move(self, message: AbstractIncomingMessage, queue: str, headers: Mapping[str, Any]) -> None:
-        """Put a copy into `queue`. When that fails the original stays unacknowledged and comes again."""
+        """Put a copy into `queue`; while that cannot be done the original waits unacknowledged."""
         kept = {k: v for k, v in message.headers.items() if not k.startswith("x-death") and k != "x-delivery-count"}
-        try:
-            await self._publisher.publish(
-                "", queue, message.body, message_id=message.message_id or "", headers={**kept, **headers}
-            )
-        except PublishError:
-            await message.channel.close()
-            raise
+        held = 0.0
+        while True:
+            try:
+                return await self._publisher.publish(
+                    "", queue, message.body, message_id=message.message_id or "", headers={**kept, **headers}
+                )
+            except PublishError as error:
+                _log.warning("message could not be moved", extra={"queue": queue, "reason": str(error)[:300]})
+                held += await self._wait_out(held)

@@ -48,7 +48,10 @@ class Event:
 
 
 def encode(event: Event) -> bytes:
-    """The message body, made once when the change is stored and never rebuilt."""
+    """The message body, made once when the change is stored and never rebuilt.
+
+    Raises `ValueError` when it is larger than consumers accept.
+    """
     document: dict[str, Any] = {
         "specversion": "1.0",
         "id": str(event.id),
@@ -67,7 +70,10 @@ def encode(event: Event) -> bytes:
         "traceparent": event.traceparent,
     }
     document.update({name: value for name, value in optional.items() if value is not None})
-    return orjson.dumps(document)
+    body = orjson.dumps(document)
+    if len(body) > MAX_BYTES:
+        raise ValueError(f"event of {event.subject} has {len(body)} bytes, more than consumers accept")
+    return body
 
 
 def _text(document: Mapping[str, Any], name: str) -> str:
@@ -75,6 +81,10 @@ def _text(document: Mapping[str, Any], name: str) -> str:
     if not isinstance(value, str) or not value:
         raise InvalidEventError(f"'{name}' is missing or no text")
     return value
+
+
+def _optional_text(document: Mapping[str, Any], name: str) -> str | None:
+    return None if document.get(name) is None else _text(document, name)
 
 
 def decode(body: bytes) -> Event:
@@ -101,9 +111,9 @@ def decode(body: bytes) -> Event:
             data=data,
             id=uuid.UUID(_text(document, "id")),
             time=datetime.fromisoformat(_text(document, "time")),
-            correlation_id=document.get("correlationid"),
-            causation_id=document.get("causationid"),
-            traceparent=document.get("traceparent"),
+            correlation_id=_optional_text(document, "correlationid"),
+            causation_id=_optional_text(document, "causationid"),
+            traceparent=_optional_text(document, "traceparent"),
         )
     except ValueError as error:
         raise InvalidEventError(str(error)) from error

@@ -3,8 +3,11 @@
 import asyncio
 import logging
 import random
+import secrets
+import time
 import zlib
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from itertools import groupby
 from typing import Any
 
@@ -33,7 +36,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from chassis.events.envelope import Event, encode
-from chassis.events.publisher import Publisher, PublishError
+from chassis.events.publisher import PUBLISH_SECONDS, MessageRefusedError, Publisher, PublishError
+from chassis.events.pulse import HEARTBEAT_SECONDS
+from chassis.events.topology import heartbeat_type
 from chassis.sql import TABLE_OPTIONS, BinaryUuid, Database, UtcDateTime
 
 _log = logging.getLogger(__name__)
@@ -42,10 +47,17 @@ SHARDS = 16
 _BATCH = 200
 _BATCH_SECONDS = 10.0
 _PARALLEL_AGGREGATES = 50
-_IDLE_SECONDS = 0.25
+# Half of it on average is what waiting costs between commit and publishing.
+_IDLE_SECONDS = 0.05
+_MEASURE_SECONDS = 5.0
 _BACKOFF_SECONDS = (0.2, 5.0)
 # A frozen relay loses its shard by itself: the server closes a connection that is silent this long.
 _RELAY_SESSION = "SET SESSION wait_timeout = 30"
+# The age by the primary key: the oldest by time would be a scan of all bodies.
+_DEPTH_AND_AGE = text(
+    "SELECT (SELECT COUNT(*) FROM outbox_events), COALESCE((SELECT TIMESTAMPDIFF(MICROSECOND, created_at, "
+    "UTC_TIMESTAMP(6)) / 1000000 FROM outbox_events ORDER BY id LIMIT 1), 0)"
+)
 
 
 class SqlOutbox:
@@ -89,9 +101,10 @@ class SqlOutbox:
     async def append_many(self, session: AsyncSession, events: Sequence[Event]) -> None:
         """Store `events` in the session's transaction, in this order."""
         if events:
-            await session.execute(insert(self.events), [self._row(event) for event in events])
+            await session.execute(insert(self.events), [self.row(event) for event in events])
 
-    def _row(self, event: Event) -> dict[str, Any]:
+    def row(self, event: Event) -> dict[str, Any]:
+        """The values of the row that holds `event`."""
         headers = {
             "cloudEvents_id": str(event.id),
             "cloudEvents_source": event.source,
@@ -124,85 +137,153 @@ class SqlRelay:
     """Publishes what is in the outbox; any number may run, each shard is worked on by one at a time.
 
     An event is deleted after the broker has confirmed it. A relay that dies in between leaves it there, and
-    it is published again: consumers expect that.
+    it is published again: consumers expect that. With `heartbeat_of` (the service's name) it also sends a
+    heartbeat through the outbox every 10 s, by which consumers know that the whole way works.
     """
 
-    def __init__(self, database: Database, outbox: SqlOutbox, publisher: Publisher, metrics: RelayMetrics) -> None:
+    def __init__(
+        self,
+        database: Database,
+        outbox: SqlOutbox,
+        publisher: Publisher,
+        metrics: RelayMetrics,
+        *,
+        heartbeat_of: str | None = None,
+    ) -> None:
         self._database = database
         self._outbox = outbox
         self._publisher = publisher
         self._metrics = metrics
+        self._heartbeat_of = heartbeat_of
+        self._heartbeat_subject = f"heartbeat/{secrets.token_hex(8)}"
+        self._heartbeat_at = self._measured_at = 0.0
+        # Aggregates whose event the broker refused, and until when they wait so that the others flow.
+        self._resting: dict[str, float] = {}
 
     async def run(self) -> None:
-        """Publish for ever; failures of the database or the broker are waited out."""
+        """Publish for ever; failures of the database or the broker are waited out.
+
+        When it is cancelled it first finishes the batch that it has begun.
+        """
         low, high = _BACKOFF_SECONDS
         backoff = low
         while True:
             try:
-                published, failed = await self.publish_waiting()
-            except (SQLAlchemyError, OSError, PublishError, TimeoutError) as error:
+                async with self._connected() as connection:
+                    while await self._pass(connection):
+                        backoff = low
+            except (SQLAlchemyError, OSError, EOFError, PublishError, TimeoutError) as error:
                 _log.warning("relay interrupted", extra={"reason": f"{type(error).__name__}: {error}"[:300]})
-                published, failed = 0, 1
-            if failed:
-                await asyncio.sleep(random.uniform(low, backoff))  # noqa: S311 - jitter, no secret
-                backoff = min(backoff * 2, high)
-                continue
-            backoff = low
-            if not published:
-                await asyncio.sleep(random.uniform(_IDLE_SECONDS / 2, _IDLE_SECONDS))  # noqa: S311 - jitter
+            await asyncio.sleep(random.uniform(low, backoff))  # noqa: S311 - jitter, no secret
+            backoff = min(backoff * 2, high)
+
+    async def _pass(self, connection: AsyncConnection) -> bool:
+        """Publish what waits, else pause; False when the broker cannot be used."""
+        batch = asyncio.create_task(self._publish_waiting(connection))
+        try:
+            published, failed = await asyncio.shield(batch)
+        except asyncio.CancelledError:
+            await asyncio.wait([batch], timeout=_BATCH_SECONDS + 2)
+            batch.cancel()
+            raise
+        if failed and not self._publisher.is_connected:
+            return False
+        if not published:
+            await asyncio.sleep(random.uniform(_IDLE_SECONDS / 2, _IDLE_SECONDS))  # noqa: S311 - jitter
+        return True
+
+    @asynccontextmanager
+    async def _connected(self) -> AsyncIterator[AsyncConnection]:
+        """A connection of the relay's own: what is set on its session must not come back to the pool."""
+        async with self._database.engine.connect() as connection:
+            try:
+                await connection.execute(text(_RELAY_SESSION))
+                yield connection
+            finally:
+                await connection.invalidate()
 
     async def publish_waiting(self) -> tuple[int, int]:
         """Publish one batch of every shard that has events and is free: (published, failed)."""
-        table = self._outbox.events
-        async with self._database.engine.connect() as connection:
-            rows = await connection.execute(select(table.c.shard).distinct())
-            shards = [row.shard for row in rows]
-            await self._measure(connection)
+        async with self._connected() as connection:
+            return await self._publish_waiting(connection)
+
+    async def _publish_waiting(self, connection: AsyncConnection) -> tuple[int, int]:
+        events = self._outbox.events
+        await self._send_heartbeat(connection)
+        shards = list((await connection.execute(select(events.c.shard).distinct())).scalars())
+        await self._measure(connection, waiting=bool(shards))
+        await connection.rollback()
+        if shards and not await self._broker_is_there():
+            return 0, 1
         random.shuffle(shards)
         published = failed = 0
         for shard in shards:
-            sent, refused = await self._publish_shard(shard)
+            sent, refused = await self._publish_shard(connection, shard)
             published += sent
             failed += refused
         return published, failed
 
-    async def _measure(self, connection: AsyncConnection) -> None:
-        row = (
-            await connection.execute(
-                text(
-                    "SELECT COUNT(*) AS depth, "
-                    "COALESCE(TIMESTAMPDIFF(MICROSECOND, MIN(created_at), UTC_TIMESTAMP(6)), 0) / 1000000 AS age "
-                    "FROM outbox_events"
-                )
-            )
-        ).one()
-        self._metrics.depth.set(row.depth)
-        self._metrics.age.set(float(row.age))
+    async def _send_heartbeat(self, connection: AsyncConnection) -> None:
+        now = time.monotonic()
+        if self._heartbeat_of is None or now < self._heartbeat_at:
+            return
+        self._heartbeat_at = now + HEARTBEAT_SECONDS
+        if not await self._broker_is_there():
+            return
+        data = {"revision": time.time_ns() // 1000}
+        event = Event(heartbeat_type(self._heartbeat_of), f"/{self._heartbeat_of}", self._heartbeat_subject, data)
+        await connection.execute(insert(self._outbox.events), [self._outbox.row(event)])
+        await connection.commit()
 
-    async def _publish_shard(self, shard: int) -> tuple[int, int]:
+    async def _measure(self, connection: AsyncConnection, *, waiting: bool) -> None:
+        now = time.monotonic()
+        if waiting and now < self._measured_at:
+            return
+        self._measured_at = now + _MEASURE_SECONDS
+        depth, age = 0, 0.0
+        if waiting:
+            depth, age = (await connection.execute(_DEPTH_AND_AGE)).one()
+        self._metrics.depth.set(depth)
+        self._metrics.age.set(float(age))
+
+    async def _broker_is_there(self) -> bool:
+        """Looked at before a shard is locked, so that an outage writes nothing."""
+        try:
+            async with asyncio.timeout(PUBLISH_SECONDS):
+                await self._publisher.connect()
+        except Exception as error:  # noqa: BLE001 - whatever it is, nothing can be published
+            self._metrics.failures.inc()
+            _log.warning("broker unavailable", extra={"reason": f"{type(error).__name__}: {error}"[:300]})
+            return False
+        return True
+
+    async def _publish_shard(self, connection: AsyncConnection, shard: int) -> tuple[int, int]:
         events, shards = self._outbox.events, self._outbox.shards
-        async with self._database.engine.connect() as connection:
-            await connection.execute(text(_RELAY_SESSION))
-            lock = select(shards.c.shard).where(shards.c.shard == shard).with_for_update(skip_locked=True)
-            if (await connection.execute(lock)).first() is None:
-                return 0, 0
-            rows = (
-                await connection.execute(
-                    select(events).where(events.c.shard == shard).order_by(events.c.id).limit(_BATCH)
-                )
-            ).all()
-            confirmed, refused = await self._publish_rows(rows)
-            if confirmed:
-                await connection.execute(delete(events).where(events.c.id.in_(confirmed)))
-            if refused:
-                await connection.execute(
-                    update(events)
-                    .where(events.c.id == bindparam("refused_id"))
-                    .values(attempts=events.c.attempts + 1, last_error=bindparam("reason")),
-                    [{"refused_id": row_id, "reason": reason[:300]} for row_id, reason in refused.items()],
-                )
-            await connection.commit()
+        lock = select(shards.c.shard).where(shards.c.shard == shard).with_for_update(skip_locked=True)
+        if (await connection.execute(lock)).first() is None:
+            await connection.rollback()
+            return 0, 0
+        waiting = select(events).where(events.c.shard == shard)
+        if resting := self._still_resting():
+            waiting = waiting.where(events.c.aggregate.not_in(resting))
+        rows = (await connection.execute(waiting.order_by(events.c.id).limit(_BATCH))).all()
+        confirmed, refused = await self._publish_rows(rows)
+        if confirmed:
+            await connection.execute(delete(events).where(events.c.id.in_(confirmed)))
+        if refused:
+            await connection.execute(
+                update(events)
+                .where(events.c.id == bindparam("refused_id"))
+                .values(attempts=events.c.attempts + 1, last_error=bindparam("reason")),
+                [{"refused_id": row_id, "reason": reason[:300]} for row_id, reason in refused.items()],
+            )
+        await connection.commit()
         return len(confirmed), len(refused)
+
+    def _still_resting(self) -> list[str]:
+        now = time.monotonic()
+        self._resting = {aggregate: until for aggregate, until in self._resting.items() if until > now}
+        return list(self._resting)
 
     async def _publish_rows(self, rows: Sequence[Row[Any]]) -> tuple[list[int], dict[int, str]]:
         """In order inside an aggregate, side by side across aggregates; the first failure stops its aggregate."""
@@ -220,6 +301,8 @@ class SqlRelay:
                     except PublishError as error:
                         refused[row.id] = str(error)
                         self._metrics.failures.inc()
+                        if isinstance(error, MessageRefusedError):
+                            self._rest(row)
                         return
                     confirmed.append(row.id)
                     self._metrics.published.labels(row.type).inc()
@@ -228,11 +311,18 @@ class SqlRelay:
         groups = [list(group) for _, group in groupby(ordered, key=lambda row: row.aggregate)]
         tasks = [asyncio.create_task(publish_aggregate(group)) for group in groups]
         if tasks:
-            _, late = await asyncio.wait(tasks, timeout=_BATCH_SECONDS)
-            for task in late:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            try:
+                await asyncio.wait(tasks, timeout=_BATCH_SECONDS)
+            finally:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
         return confirmed, refused
+
+    def _rest(self, row: Row[Any]) -> None:
+        low, high = _BACKOFF_SECONDS
+        self._resting[row.aggregate] = time.monotonic() + min(low * 2 ** min(row.attempts, 10), high)
+        _log.warning("event refused", extra={"event": str(row.event_id), "type": row.type, "attempts": row.attempts})
 
 
 async def outbox_status(database_url: str) -> dict[str, Any]:

@@ -57,7 +57,17 @@ class Topology:
 
     def must_be_routed(self, event_type: str) -> bool:
         """Whether a message that reaches no queue is a fault."""
-        return event_type not in self.broadcasts
+        return event_type not in self.broadcasts and not is_heartbeat(event_type)
+
+
+def heartbeat_type(service: str) -> str:
+    """The type of the events by which listeners of `service` know that the way to them works."""
+    return f"{service}.heartbeat.v1"
+
+
+def is_heartbeat(event_type: str) -> bool:
+    """Whether the event says nothing but that it has arrived."""
+    return event_type.endswith(".heartbeat.v1")
 
 
 def contracts_directory() -> Path:
@@ -113,3 +123,5 @@ async def declare(channel: AbstractChannel, topology: Topology) -> None:
         )
         for binding in spec.bindings:
             await queue.bind(binding.exchange, binding.routing_key)
+        for exchange in {binding.exchange for binding in spec.bindings}:
+            await queue.bind(exchange, heartbeat_type(exchange.removesuffix(".events")))
