@@ -35,7 +35,9 @@ def create_catalog_app(settings: Settings) -> FastAPI:
         services = create_services(resources)
         async with httpx.AsyncClient(trust_env=False) as client:
             keys = KeySet(jwks_over_http(client, settings.jwks_urls))
-            background = [asyncio.create_task(keys.keep_fresh()), asyncio.create_task(services.view.keep_fresh())]
+            refreshing_keys = asyncio.create_task(keys.keep_fresh())
+            stopping = asyncio.Event()
+            following = asyncio.create_task(services.view.keep_fresh(stopping))
             try:
                 yield {
                     "verifier": AccessTokenVerifier(
@@ -45,9 +47,9 @@ def create_catalog_app(settings: Settings) -> FastAPI:
                     "services": services,
                 }
             finally:
-                for task in background:
-                    task.cancel()
-                await asyncio.gather(*background, return_exceptions=True)
+                stopping.set()
+                refreshing_keys.cancel()
+                await asyncio.gather(following, refreshing_keys, return_exceptions=True)
                 await resources.aclose()
 
     return create_app(

@@ -1,6 +1,7 @@
 """What an API process remembers of the catalog: its revision and its few dozen genres."""
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Mapping
@@ -60,12 +61,14 @@ class CatalogView:
         self._seen_at = looked_at
         return self._snapshot
 
-    async def keep_fresh(self) -> None:
-        """Follow the database for ever."""
-        while True:
+    async def keep_fresh(self, stopping: asyncio.Event) -> None:
+        """Follow the database until `stopping`; not to be cancelled, which would leave a connection half-read."""
+        while not stopping.is_set():
             try:
                 await self.refresh()
             except PyMongoError as error:
                 if not is_unavailable(error):
                     _log.exception("catalog not looked at")
-            await asyncio.sleep(_POLL_SECONDS)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_POLL_SECONDS):
+                    await stopping.wait()

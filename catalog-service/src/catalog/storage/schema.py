@@ -24,6 +24,7 @@ FENCES = "fences"
 BUDGETS = "budgets"
 REVISIONS = "revisions"
 _SCHEMA = "schema"
+COLLECTIONS = (GENRES, MOVIES, UNKNOWN_MOVIES, ENTITLEMENTS, SYNC, LEASES, FENCES, BUDGETS, REVISIONS)
 
 SORT_FIELDS: dict[SortKey, str] = {
     SortKey.POPULARITY: "popularity",
@@ -107,7 +108,7 @@ class OutdatedSchemaError(RuntimeError):
 async def migrate(database: MongoDatabase) -> None:
     """Bring the database to `VERSION`. May be repeated and run beside the previous version of the code."""
     existing = set(await database.list_collection_names())
-    for name in (GENRES, MOVIES, UNKNOWN_MOVIES, ENTITLEMENTS, SYNC, LEASES, FENCES, BUDGETS, REVISIONS, _SCHEMA):
+    for name in (*COLLECTIONS, _SCHEMA):
         if name not in existing:
             try:
                 await database.create_collection(name)
@@ -118,14 +119,26 @@ async def migrate(database: MongoDatabase) -> None:
             await database.command("collMod", name, validator={"$jsonSchema": schema}, validationLevel="strict")
         if name in INDEXES:
             await database[name].create_indexes(INDEXES[name])
-        for seed in _SEEDS.get(name, []):
-            fields = {key: value for key, value in seed.items() if key != "_id"}
-            # An upsert with nothing to set is refused by some engines.
-            await database[name].update_one(
-                {"_id": seed["_id"]}, {"$setOnInsert": fields or {"seeded": True}}, upsert=True
-            )
+    await _seed(database)
     await database[_SCHEMA].update_one({"_id": "version"}, {"$max": {"version": VERSION}}, upsert=True)
     _log.info("database migrated", extra={"version": VERSION})
+
+
+async def _seed(database: MongoDatabase) -> None:
+    for name, documents in _SEEDS.items():
+        for document in documents:
+            fields = {key: value for key, value in document.items() if key != "_id"}
+            # An upsert with nothing to set is refused by some engines.
+            await database[name].update_one(
+                {"_id": document["_id"]}, {"$setOnInsert": fields or {"seeded": True}}, upsert=True
+            )
+
+
+async def clear(database: MongoDatabase) -> None:
+    """Delete everything that is stored, as TMDB's terms (section 1.D) ask when the permission ends."""
+    for name in COLLECTIONS:
+        await database[name].delete_many({})
+    await _seed(database)
 
 
 async def require_schema(database: MongoDatabase) -> None:
