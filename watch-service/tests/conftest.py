@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -49,6 +50,13 @@ class FakeCatalog:
     misbehave: Answer | None = None
     asked: list[tuple[str, str | None]] = field(default_factory=list)
     url: str = ""
+    server: asyncio.Server | None = None
+
+    def stop(self) -> None:
+        """Refuse connections from now on."""
+        assert self.server is not None
+        self.misbehave = Answer(raw=b"")
+        self.server.close()
 
     def add(
         self, movie_id: int, title: str | None = None, genre_ids: tuple[int, ...] = (28,), released: str | None = None
@@ -110,12 +118,12 @@ def _message(answer: Answer) -> bytes:
 async def catalog(token_issuer: TokenIssuer) -> AsyncIterator[FakeCatalog]:
     """A catalog that answers as the contract says."""
     fake = FakeCatalog(token_issuer.jwks())
-    server = await asyncio.start_server(fake.serve, "127.0.0.1", 0)
-    fake.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    fake.server = await asyncio.start_server(fake.serve, "127.0.0.1", 0)
+    fake.url = f"http://127.0.0.1:{fake.server.sockets[0].getsockname()[1]}"
     try:
         yield fake
     finally:
-        server.close()
+        fake.server.close()
 
 
 @pytest.fixture(scope="module")
@@ -212,3 +220,23 @@ def alice(person: Callable[..., Person]) -> Person:
 def admin(person: Callable[..., Person]) -> Person:
     """An administrator without history."""
     return person(roles=("user", "admin"))
+
+
+def free_port() -> int:
+    """A port that was free a moment ago."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+@pytest.fixture
+def unused_port() -> int:
+    """A port for a process that a test starts."""
+    return free_port()
+
+
+@pytest.fixture(scope="module")
+def worker_port() -> int:
+    """The operations port of the module's worker."""
+    return free_port()

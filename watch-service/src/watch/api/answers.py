@@ -59,7 +59,7 @@ async def csv_answer(
         return "".join(csv_line(to_row(item)) for item in batch)
 
     # Before the status is sent, so that a store that does not answer is still a proper 503.
-    first: Sequence[Item] = await anext(batches, ())
+    first = await _next(batches)
     return StreamingResponse(
         lines(),
         media_type=f"{CSV}; charset=utf-8; header=present",
@@ -69,3 +69,9 @@ async def csv_answer(
             "Content-Disposition": f'attachment; filename="{name}"',
         },
     )
+
+
+async def _next(batches: AsyncIterator[Sequence[Item]]) -> Sequence[Item]:
+    async for batch in batches:
+        return batch
+    return ()
