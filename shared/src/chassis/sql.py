@@ -40,7 +40,9 @@ TABLE_OPTIONS: dict[str, Any] = {
 }
 
 _DUPLICATE = 1062
-_RETRYABLE = frozenset({1205, 1213})  # lock wait time-out, deadlock
+# Lock wait time-out; deadlock; and the savepoint that went with the whole transaction in a deadlock, whose own
+# error is hidden by the failing ROLLBACK TO SAVEPOINT.
+_RETRYABLE = frozenset({1205, 1213, 1305})
 _CONNECTION_LOST = frozenset({2002, 2003, 2006, 2013, 1040, 1053, 1927, 4031})
 _ATTEMPTS = 8
 # A server that is frozen or cut off without a word answers nothing at all. Longer than any statement takes.
