@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import json
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -48,12 +48,16 @@ class Neighbours:
     asked: list[tuple[str, str, str]] = field(default_factory=list)
     url: str = ""
 
+    def __post_init__(self) -> None:
+        self.answer_genres: Callable[[Request], Awaitable[Response]] = self.list_genres
+
     def reset(self) -> None:
         self.genres = {i: {"id": i, "name": name, "status": "active", "movieCount": 1} for i, name in GENRES.items()}
         self.disabled.clear()
         self.unknown.clear()
         self.asked.clear()
         self.failure = None
+        self.answer_genres = self.list_genres
 
     def _noted(self, request: Request) -> Response | None:
         self.asked.append((request.url.path, request.url.query, request.headers.get("authorization", "")))
@@ -76,10 +80,13 @@ class Neighbours:
         async def keys(_: Request) -> Response:
             return JSONResponse(self.jwks)
 
+        async def genres(request: Request) -> Response:
+            return await self.answer_genres(request)
+
         return Starlette(
             routes=[
                 Route("/.well-known/jwks.json", keys),
-                Route("/v1/genres", self.list_genres),
+                Route("/v1/genres", genres),
                 Route("/internal/v1/users/lookup", self.lookup_users, methods=["POST"]),
             ]
         )
@@ -202,7 +209,7 @@ class Api:
         other.headers = self._issuer.bearer(user_id, roles)
         return other
 
-    async def __call__(self, method: str, path: str, json: Any = None, **headers: str) -> httpx.Response:
+    async def __call__(self, method: str, path: str, json: Any = None, **headers: Any) -> httpx.Response:
         """Send a request; `if_match="x"` becomes the header If-Match."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         content = None if json is None else orjson.dumps(json, default=str)

@@ -3,7 +3,7 @@
 from typing import Annotated, Any, Literal
 
 from fastapi import Depends, Path, Query, Request, Response
-from pydantic import BeforeValidator, StringConstraints
+from pydantic import AfterValidator, BeforeValidator, StringConstraints
 
 from chassis.app import service_router
 from chassis.auth import authenticated
@@ -14,7 +14,7 @@ from chassis.idempotency import Answer
 from chassis.pagination import Page, PageParams
 from subscription.api import answers
 from subscription.api.dependencies import CurrentAdmin, CurrentPrincipal, CurrentResources, Idempotency, IfMatch
-from subscription.api.schemas.packages import EditPreviewRead, PackageCreate, PackageRead, PackageUpdate
+from subscription.api.schemas.packages import EditPreviewRead, PackageCreate, PackageRead, PackageUpdate, composed
 from subscription.api.schemas.subscriptions import BulkSubscriptionCreate, BulkSubscriptionRead
 from subscription.domain.errors import (
     PackageArchivedError,
@@ -87,7 +87,7 @@ async def list_packages(  # noqa: PLR0913 - FastAPI injects each
     resources: CurrentResources,
     page: PageParams,
     name: Annotated[
-        Annotated[str, StringConstraints(max_length=100)] | None,
+        Annotated[str, StringConstraints(max_length=100), AfterValidator(composed)] | None,
         Query(description="Part of the name, without regard to case or accents."),
     ] = None,
     genre_ids: Annotated[

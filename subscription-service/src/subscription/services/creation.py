@@ -7,12 +7,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from chassis.idempotency import Answer, IdempotencyKeys, IdempotentRequest
 from chassis.sql import Database
+from subscription.storage.answers import is_answered
 
 Prepared = TypeVar("Prepared")
 
 
 class _NotAnsweredYet(Exception):  # noqa: N818 - never leaves this module
-    """The key has not been used: go on and do the work."""
+    """The stored answer is too old to count: go on and do the work."""
 
 
 async def _not_answered() -> Answer:
@@ -37,7 +38,7 @@ class Creator:
         `prepare` asks other services, so it runs outside of any transaction; it is not run for a repetition,
         which must be answered as before whatever has become of them. Raises what either of both raises.
         """
-        if request is not None:
+        if request is not None and await self._database.read(lambda session: is_answered(session, request)):
             try:
                 return await self._database.transaction(
                     lambda session: self._keys.once(session, request, _not_answered)

@@ -18,9 +18,13 @@ from subscription.domain.packages import (
 )
 
 
+def composed(value: str) -> str:
+    """`value` in NFC, stored and looked for alike, because LIKE compares character by character."""
+    return unicodedata.normalize("NFC", value)
+
+
 def _visible_name(value: str) -> str:
-    # NFC, so that a name found by eye is found by LIKE, which compares character by character.
-    name = unicodedata.normalize("NFC", value).strip()
+    name = composed(value).strip()
     if not any(unicodedata.category(character)[0] in "LNPS" for character in name):
         raise ValueError("must have at least 1 visible character")
     if len(name) > 100:
