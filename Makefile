@@ -77,8 +77,8 @@ test: ## Run every test against a throw-away stack of its own (ARGS=… for pyte
 check: python ## Lint, formatting, types, import contracts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	MYPYPATH=$(subst $(space),:,$(strip $(SOURCES))):deploy/local $(BIN)/mypy $(SOURCES) deploy/local/localstack \
-	    deploy/local/stack.py deploy/local/provision.py $(wildcard deploy/*.py)
+	MYPYPATH=$(subst $(space),:,$(strip $(SOURCES))):deploy/local:deploy/compose $(BIN)/mypy $(SOURCES) deploy/local/localstack \
+	    deploy/local/stack.py deploy/local/provision.py deploy/compose/runtime_lock.py $(wildcard deploy/*.py)
 	$(BIN)/lint-imports
 
 .PHONY: fmt

@@ -173,6 +173,7 @@ def _rabbitmq(plan: Plan) -> list[Process]:
         "log.file = false\n"
         "log.console = true\n"
         "log.console.level = warning\n"
+        "log.console.formatter = json\n"
         "disk_free_limit.absolute = 50MB\n"
         "vm_memory_high_watermark.absolute = 512MB\n"
     )

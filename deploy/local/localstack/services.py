@@ -34,7 +34,7 @@ SERVICES = (
     Service("catalog", peers=("subscription",), names=("TMDB_TOKEN", "TMDB_BASE_URL", "GENRE_MATCH")),
     Service("watch", peers=("catalog",)),
 )
-GATEWAY = Service("gateway", peers=("identity", "subscription", "catalog", "watch"), names=("PUBLIC_WEB_URL",))
+GATEWAY = Service("gateway", peers=("identity", "subscription", "catalog", "watch"))
 # Understood by every process: where its traces go.
 _EVERYWHERE = "OTEL_"
 # What only servers and the runner need to know, although it begins like a service's setting.
@@ -58,13 +58,14 @@ def settings(plan: Plan, service: Service) -> dict[str, str]:
     }
     decided = {
         f"{prefix}HOST": _LOOPBACK,
+        f"{prefix}LOG_LEVEL": plan.settings.get(f"{prefix}LOG_LEVEL") or plan.settings.get("LOG_LEVEL") or "INFO",
         f"{prefix}BROKER_URL": plan.broker_url,
         f"{prefix}INTERNAL_TOKEN": plan.settings["INTERNAL_TOKEN"],
     }
-    if level := plan.settings.get("LOG_LEVEL"):
-        given.setdefault(f"{prefix}LOG_LEVEL", level)
     if service is not GATEWAY:
         decided[f"{prefix}DATABASE_URL"] = plan.database_url(service.name)
+        # Whose X-Forwarded-For a service believes: the gateway's.
+        decided[f"{prefix}TRUSTED_PROXIES"] = _LOOPBACK
     if service.name != "identity":
         keys = (f"{url}/.well-known/jwks.json" for url in urls(plan, "identity").split(","))
         decided[f"{prefix}JWKS_URLS"] = ",".join(keys)
@@ -75,6 +76,7 @@ def settings(plan: Plan, service: Service) -> dict[str, str]:
         given.setdefault("PUBLIC_WEB_URL", public_url(plan))
     if service.name == "catalog":
         given.setdefault("TMDB_BASE_URL", REAL_TMDB_URL)
+        given.setdefault("GENRE_MATCH", "any")
         if plan.simulates_tmdb:
             # The simulator takes any token; the service insists on one.
             decided |= {"TMDB_BASE_URL": plan.local_url("tmdb-simulator") + "/3", "TMDB_TOKEN": "simulator"}
