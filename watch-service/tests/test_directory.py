@@ -3,7 +3,7 @@
 import asyncio
 import random
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -29,12 +29,12 @@ def database_url() -> Iterator[str]:
 
 
 @pytest.fixture
-async def users(mongo: Mongo) -> AsyncIterator["_Users"]:
+async def users(mongo: Mongo) -> "_Users":
     """An empty directory with segments small enough to see them split."""
     for name in ("users", "segments"):
         await mongo.database[name].delete_many({})
     await migrate(mongo)
-    yield _Users(mongo)
+    return _Users(mongo)
 
 
 class _Users:

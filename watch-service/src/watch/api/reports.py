@@ -6,18 +6,15 @@ from fastapi import Depends, Path, Query, Request, Response
 
 from chassis.app import service_router
 from chassis.auth import CurrentPrincipal, administrator, authenticated
-from chassis.errors import ForbiddenError, InvalidRequestError, UnauthenticatedError
+from chassis.errors import ForbiddenError
 from chassis.fields import Id, QueryInt
-from chassis.mongo import StoreUnavailableError
 from chassis.pagination import Page, PageParams, describe_page, page_headers
 from chassis.problems import problem_responses
-from chassis.tokens import InvalidTokenError
 from watch.api.answers import csv_answer, read_answer
 from watch.api.dependencies import PeriodParams, Reports
-from watch.api.negotiation import CSV, wants_csv
+from watch.api.documentation import ALWAYS, AS_CSV, NOT_MODIFIED
+from watch.api.negotiation import wants_csv
 from watch.api.schemas.reports import CSV_HEADER, ReportRead, csv_row
-
-_ALWAYS = (UnauthenticatedError, InvalidTokenError, InvalidRequestError, StoreUnavailableError)
 
 router = service_router(prefix="/v1/reports", tags=["reports"], dependencies=[Depends(authenticated)])
 
@@ -27,7 +24,7 @@ router = service_router(prefix="/v1/reports", tags=["reports"], dependencies=[De
     summary="Your report",
     description="Over all time, or over the films watched in `[from, to)`.",
     response_model=ReportRead,
-    responses=problem_responses(*_ALWAYS),
+    responses={**NOT_MODIFIED, **problem_responses(*ALWAYS)},
 )
 async def get_my_report(
     request: Request, principal: CurrentPrincipal, reports: Reports, period: PeriodParams
@@ -45,8 +42,9 @@ async def get_my_report(
     dependencies=[Depends(administrator)],
     response_model=Page[ReportRead],
     responses={
-        200: {"content": {CSV: {"schema": {"type": "string"}}}},
-        **problem_responses(*_ALWAYS, ForbiddenError),
+        **AS_CSV,
+        **NOT_MODIFIED,
+        **problem_responses(*ALWAYS, ForbiddenError),
     },
 )
 async def list_user_reports(
@@ -76,7 +74,7 @@ async def list_user_reports(
     summary="The report of a user",
     description="Your own, or anybody's for an administrator. An id without history reports zeros.",
     response_model=ReportRead,
-    responses=problem_responses(*_ALWAYS, ForbiddenError),
+    responses={**NOT_MODIFIED, **problem_responses(*ALWAYS, ForbiddenError)},
 )
 async def get_user_report(
     request: Request,

@@ -7,16 +7,15 @@ from pydantic import StringConstraints
 
 from chassis.app import service_router
 from chassis.auth import CurrentPrincipal, authenticated
-from chassis.errors import InvalidRequestError, MalformedJsonError, UnauthenticatedError, UnsupportedMediaTypeError
+from chassis.errors import BodyTooLargeError, MalformedJsonError, UnsupportedMediaTypeError
 from chassis.fields import ExternalId
 from chassis.http import PeerUnavailableError
-from chassis.mongo import StoreUnavailableError
 from chassis.pagination import Page, PageParams, describe_page, page_headers
 from chassis.problems import problem_responses
-from chassis.tokens import InvalidTokenError
 from watch.api.answers import csv_answer, read_answer
 from watch.api.dependencies import Histories, PeriodParams
-from watch.api.negotiation import CSV, wants_csv
+from watch.api.documentation import ALWAYS, AS_CSV, NOT_MODIFIED
+from watch.api.negotiation import wants_csv
 from watch.api.schemas.watched import CSV_HEADER, WatchedCreate, WatchedRead, csv_row
 from watch.domain.errors import (
     MovieNotFoundError,
@@ -26,8 +25,6 @@ from watch.domain.errors import (
 )
 from watch.domain.history import HistoryFilter, Order, SortKey
 from watch.domain.text import searched_words
-
-ALWAYS = (UnauthenticatedError, InvalidTokenError, InvalidRequestError, StoreUnavailableError)
 
 router = service_router(prefix="/v1/watched", tags=["watched"], dependencies=[Depends(authenticated)])
 
@@ -46,10 +43,15 @@ SortName = Literal["watchedAt", "-watchedAt", "createdAt", "-createdAt", "title"
     response_model=WatchedRead,
     responses={
         200: {"description": "The movie was marked already."},
-        201: {"description": "Marked for the first time.", "model": WatchedRead},
+        201: {
+            "description": "Marked for the first time.",
+            "model": WatchedRead,
+            "headers": {"Location": {"description": "The entry.", "schema": {"type": "string"}}},
+        },
         **problem_responses(
             *ALWAYS,
             MalformedJsonError,
+            BodyTooLargeError,
             UnsupportedMediaTypeError,
             MovieNotInYourGenresError,
             UserDeletedError,
@@ -111,7 +113,7 @@ def _order(sort: Annotated[SortName, Query(description="Descending with '-' in f
     summary="List what you have watched",
     description="With `Accept: text/csv` everything that the filters mean is streamed as CSV, without pages.",
     response_model=Page[WatchedRead],
-    responses={200: {"content": {CSV: {"schema": {"type": "string"}}}}, **problem_responses(*ALWAYS)},
+    responses={**AS_CSV, **NOT_MODIFIED, **problem_responses(*ALWAYS)},
 )
 async def list_watched_movies(  # noqa: PLR0913 - what the framework injects
     request: Request,
@@ -134,7 +136,7 @@ async def list_watched_movies(  # noqa: PLR0913 - what the framework injects
     "/{movieId}",
     summary="Read one entry of your history",
     response_model=WatchedRead,
-    responses=problem_responses(*ALWAYS, MovieNotWatchedError),
+    responses={**NOT_MODIFIED, **problem_responses(*ALWAYS, MovieNotWatchedError)},
 )
 async def get_watched_movie(
     request: Request, movie_id: MovieId, principal: CurrentPrincipal, histories: Histories

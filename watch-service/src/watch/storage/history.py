@@ -120,9 +120,12 @@ class HistoryRepository:
 
     async def erase(self, user_id: uuid.UUID) -> None:
         """Remove everything of a user, in batches that each stay below the time limit of one operation."""
+        everything = {"userId": user_id}
         async with translate_outage():
-            while found := await self._watched.find({"userId": user_id}, {"movieId": 1}).limit(_BATCH).to_list():
-                await self._watched.delete_many({"_id": {"$in": [document["_id"] for document in found]}})
+            while await self._watched.find_one(everything, {"movieId": 1}):
+                async with self._watched.find(everything, {"movieId": 1}, batch_size=_BATCH) as cursor:
+                    while found := await cursor.to_list(_BATCH):
+                        await self._watched.delete_many({"_id": {"$in": [document["_id"] for document in found]}})
 
     async def list_page(
         self, user_id: uuid.UUID, wanted: HistoryFilter, order: Order, page: PageRequest
