@@ -1,16 +1,14 @@
 """A gateway process and the services behind it."""
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
 from chassis.testing.tokens import TokenIssuer
-from gateway.testing.process import Identity, RunningGateway, running_gateway
+from gateway.testing.process import Identity, RunningGateway, StartGateway, running_gateway
 from gateway.testing.upstream import RecordingUpstream, echo
-
-StartGateway = Callable[..., AbstractAsyncContextManager[RunningGateway]]
 
 
 @pytest.fixture(scope="session")

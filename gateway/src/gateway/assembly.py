@@ -68,9 +68,7 @@ async def _pool(name: str, urls: list[str], settings: GatewaySettings) -> Upstre
     return UpstreamPool(
         name,
         balancer,
-        CircuitBreaker(
-            settings.breaker_failures, settings.breaker_open_seconds, settings.breaker_max_open_seconds
-        ),
+        CircuitBreaker(settings.breaker_failures, settings.breaker_open_seconds, settings.breaker_max_open_seconds),
         RetryBudget(settings.retry_share, settings.retry_per_second),
         PoolLimits(
             settings.upstream_max_active,

@@ -5,6 +5,7 @@ request needs neither a task nor an ASGI message. Measured reasons: docs/adr and
 """
 
 import asyncio
+import socket
 from collections import deque
 from math import inf
 from typing import TYPE_CHECKING, Any, cast
@@ -26,6 +27,10 @@ WRITE_HIGH_WATER = 65536
 _LINGER_SECONDS = 2.0
 # Requests sent ahead of their answers that are read; more wait in the socket.
 _MAX_PIPELINED = 16
+
+# Linux: the first byte of `struct tcp_info` is the state.
+_TCP_INFO: int | None = getattr(socket, "TCP_INFO", None)
+_TCP_ESTABLISHED = 1
 
 _HOLD_PIPELINE = 1
 _HOLD_BODY = 2
@@ -282,9 +287,23 @@ class ClientConnection(asyncio.Protocol):
                 self._refuse_input(RequestTimeoutError())
             elif self._current is None:
                 self.transport.close()
+        if self._holds and self._peer_is_gone():
+            self.transport.abort()
+            return
         current = self._current
         if current is not None and now >= current.deadline:
             current.deadline_passed(now)
+
+    def _peer_is_gone(self) -> bool:
+        """Whether the client has left while nothing is read from it: the kernel knows."""
+        connection = self.transport.get_extra_info("socket")
+        if _TCP_INFO is None or connection is None or self.transport.is_closing():
+            return False
+        try:
+            state: int = connection.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, 1)[0]
+        except OSError:
+            return True
+        return state != _TCP_ESTABLISHED
 
     def shutdown(self) -> None:
         """uvicorn asks to end: at once when idle, else after the answer under way."""

@@ -12,9 +12,7 @@ from chassis.errors import MalformedRequestError
 Headers = Sequence[tuple[bytes, bytes]]
 """Name (lower case) and value of each header line, in their order."""
 
-_REPEATABLE = frozenset(
-    {b"accept", b"accept-language", b"if-match", b"if-none-match", b"tracestate"}
-)
+_REPEATABLE = frozenset({b"accept", b"accept-language", b"if-match", b"if-none-match", b"tracestate"})
 _SINGLE = frozenset({b"content-type", b"idempotency-key", b"user-agent"})
 _READ = frozenset(
     {

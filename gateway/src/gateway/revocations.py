@@ -183,14 +183,17 @@ class RevocationFeed:
             self._revocations.apply_event(event)
         except (KeyError, TypeError, ValueError) as error:
             _log.error("unusable revocation", extra={"event": str(event.id), "type": event.type, "reason": repr(error)})
+            # What it would have said is in a snapshot taken from now on.
+            self._snapshot_at = float("-inf")
 
     async def _read_snapshot(self) -> None:
         """Events that come in meanwhile are newer and applied after it. Raises `httpx.HTTPError`, `ValueError`…"""
         async with self._snapshot_lock:
             self._buffer = []
             try:
+                asked = time.monotonic()
                 self._revocations.apply_snapshot(await self._fetch())
-                self._snapshot_at = time.monotonic()
+                self._snapshot_at = asked
             finally:
                 events, self._buffer = self._buffer, None
                 for event in events:

@@ -6,8 +6,8 @@ import secrets
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,9 @@ import httpx
 
 from chassis.testing.tokens import TokenIssuer
 from gateway.testing.upstream import Exchange, Handler, RecordingUpstream, echo
+
+StartGateway = Callable[..., AbstractAsyncContextManager["RunningGateway"]]
+"""Starts a gateway with settings of a test's own; the names of services replace their addresses."""
 
 NO_BROKER = "amqp://nobody:nothing@127.0.0.1:1/"
 
@@ -70,12 +73,12 @@ class RunningGateway:
         """A client that sends bytes."""
         return RawClient(*await asyncio.open_connection("127.0.0.1", self.port, limit=2**22))
 
-    async def exchange(self, data: bytes, *, timeout: float = 5.0) -> bytes:
+    async def exchange(self, data: bytes, *, seconds: float = 5.0) -> bytes:
         """Send `data`, and everything that comes back until the gateway closes or is silent."""
         client = await self.connect()
         try:
             await client.send(data)
-            return await client.read_all(timeout=timeout)
+            return await client.read_all(seconds=seconds)
         finally:
             await client.close()
 
@@ -110,12 +113,12 @@ class RawClient:
         self.writer.write(data)
         await self.writer.drain()
 
-    async def read_all(self, *, timeout: float = 5.0) -> bytes:
-        """Until the other side closes, or nothing comes for `timeout` seconds."""
+    async def read_all(self, *, seconds: float = 5.0) -> bytes:
+        """Until the other side closes, or nothing comes for `seconds`."""
         received = b""
         while True:
             try:
-                async with asyncio.timeout(timeout):
+                async with asyncio.timeout(seconds):
                     data = await self.reader.read(65536)
             except (TimeoutError, ConnectionError):
                 return received
@@ -147,7 +150,8 @@ async def eventually(condition: Any, *, seconds: float = 5.0) -> None:
     """Wait until `condition()` is true; fail after `seconds`."""
     deadline = asyncio.get_running_loop().time() + seconds
     while not condition():
-        assert asyncio.get_running_loop().time() < deadline, "did not happen in time"
+        if asyncio.get_running_loop().time() > deadline:
+            raise TimeoutError("did not happen in time")
         await asyncio.sleep(0.01)
 
 
@@ -192,6 +196,6 @@ async def _answering(gateway: RunningGateway, status: int | None) -> None:
         answer = await gateway.readiness()
         if answer == status or (status is None and answer):
             return
-        assert gateway.process.returncode is None, gateway.log.read_text()
-        assert asyncio.get_running_loop().time() < deadline, gateway.log.read_text()
+        if gateway.process.returncode is not None or asyncio.get_running_loop().time() > deadline:
+            raise RuntimeError(f"the gateway does not answer:\n{gateway.log.read_text()}")
         await asyncio.sleep(0.05)

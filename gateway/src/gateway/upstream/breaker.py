@@ -73,7 +73,7 @@ class RetryBudget:
         self._share = share
         self._per_second = per_second
         self._tokens = per_second
-        self._at = 0.0
+        self._at: float | None = None
 
     def deposit(self) -> None:
         """Count one first attempt."""
@@ -81,8 +81,9 @@ class RetryBudget:
 
     def withdraw(self, now: float) -> bool:
         """Whether one more attempt is affordable; it is then paid for."""
-        elapsed, self._at = now - self._at, now
-        self._tokens = min(self._MOST, self._tokens + min(elapsed, 10.0) * self._per_second)
+        elapsed = 0.0 if self._at is None else now - self._at
+        self._at = now
+        self._tokens = min(self._MOST, self._tokens + elapsed * self._per_second)
         if self._tokens < 1:
             return False
         self._tokens -= 1
