@@ -48,30 +48,30 @@ def test_the_mission_survives_the_death_of(process: str) -> None:
         "PYTHONUNBUFFERED": "1",
     }
     kill_at = random.randrange(2, STEPS)
-    demo = subprocess.Popen(
+    printed: list[str] = []
+    steps = 0
+    killed = False
+    with subprocess.Popen(
         [sys.executable, str(ROOT / "deploy" / "demo.py"), "--patient"],
         env=settings,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-    )
-    assert demo.stdout is not None
-    printed: list[str] = []
-    steps = 0
-    killed = False
-    try:
-        for line in demo.stdout:
-            printed.append(line)
-            steps += line.startswith("■")
-            if steps == kill_at and not killed:
-                stack("kill", process)
-                killed = True
-                stack("start", process)
-        code = demo.wait(timeout=120)
-    finally:
-        demo.kill()
-        if killed:
-            # Whatever happened, the next test finds the process running.
-            subprocess.run([*STACK, "start", process], capture_output=True, timeout=120, check=False)
+    ) as demo:
+        assert demo.stdout is not None
+        try:
+            for line in demo.stdout:
+                printed.append(line)
+                steps += line.startswith("■")
+                if steps == kill_at and not killed:
+                    stack("kill", process)
+                    killed = True
+                    stack("start", process)
+            demo.wait(timeout=120)
+        finally:
+            demo.kill()
+            if killed:
+                # Whatever happened, the next test finds the process running.
+                subprocess.run([*STACK, "start", process], capture_output=True, timeout=120, check=False)
     assert killed
-    assert code == 0, f"killed {process} at step {kill_at}:\n{''.join(printed)[-3000:]}"
+    assert demo.returncode == 0, f"killed {process} at step {kill_at}:\n{''.join(printed)[-3000:]}"
