@@ -141,7 +141,8 @@ def status(options: argparse.Namespace) -> int:
         size = f"{resident // _MEBIBYTE} MiB" if resident else ""
         columns = f"{row.name:<24} {shown:<12} {row.pid or '':>8} {row.restarts:>8} {size:>8} {row.port or '':>6}"
         print(f"{columns} {row.detail}".rstrip())
-    print(f"{'all processes':<24} {'':<12} {'':>8} {'':>8} {total // _MEBIBYTE:>4} MiB")
+    once = procfs.proportional_memory({row.pid for row in rows if row.pid is not None})
+    print(f"{'all processes':<55} {total // _MEBIBYTE:>4} MiB ({once // _MEBIBYTE} MiB with shared pages counted once)")
     good = all(answers) and all(row.state in ("done", "ready") for row in rows)
     return 0 if good and not failure else 3
 

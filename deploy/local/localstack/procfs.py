@@ -48,6 +48,19 @@ def group_memory() -> dict[int, int]:
     return found
 
 
+def proportional_memory(groups: set[int]) -> int:
+    """Bytes of all processes of the groups, a page that several share counted once among them (Linux' PSS)."""
+    total = 0
+    for pid in _all_pids():
+        fields = _stat(pid)
+        if fields is not None and int(fields[2]) in groups:
+            # It may have ended, or belong to another user.
+            with contextlib.suppress(OSError):
+                lines = (_PROC / str(pid) / "smaps_rollup").read_text().splitlines()
+                total += sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
+    return total
+
+
 def group_alive(group: int) -> bool:
     """Whether a process of the group lives; a zombie does not."""
     for pid in _all_pids():

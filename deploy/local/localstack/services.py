@@ -112,12 +112,17 @@ def table(plan: Plan, servers: Iterable[str]) -> list[Process]:
     """Migrations, then api and worker of every service, then the gateway."""
     up = set(servers)
     rows = [row for service in SERVICES for row in _service(plan, service, up)]
-    services = tuple(row.name for row in rows if row.group == "services")
+    # Requests are answered by the apis; the workers may get ready beside the gateway.
+    answering = tuple(row.name for row in rows if "-api" in row.name)
     for replica in range(plan.replicas):
         ports = _ports(plan, "gateway", "gateway-ops", replica)
         own = settings(plan, GATEWAY) | _port_settings(GATEWAY, ports)
         row = _python(plan, _name("gateway", replica), ["gateway"], ports[1], own)
-        rows.append(replace(row, group="gateway", port=ports[0], needs=services))
+        rows.append(
+            replace(
+                row, group="gateway", port=ports[0], needs=(*answering, *sorted({"rabbitmq", "broker-provision"} & up))
+            )
+        )
     return rows
 
 
