@@ -27,7 +27,7 @@ def routes(settings: Any, resources: Any) -> list[tuple[str, str]]:
         route = pending.pop()
         pending += getattr(getattr(route, "original_router", None), "routes", [])
         if isinstance(route, APIRoute) and route.path not in PUBLIC:
-            found += [(method, route.path) for method in route.methods]
+            found += [(method, route.path) for method in route.methods or ()]
     return found
 
 
@@ -39,7 +39,7 @@ async def test_every_route_asks_for_a_token(api: Any, settings: Any, resources: 
     found = routes(settings, resources)
     assert len(found) == 17
     for method, path in found:
-        assert_problem(await api(method, concrete(path)), 401, "unauthenticated")
+        assert_problem(await api(method, concrete(path), {}), 401, "unauthenticated")
 
 
 async def test_a_token_that_is_not_valid_is_refused(api: Any, token_issuer: Any) -> None:

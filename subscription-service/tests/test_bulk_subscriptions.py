@@ -61,8 +61,8 @@ async def test_one_who_is_not_an_active_user_refuses_all_and_is_named(
     users = [api.user() for _ in range(4)]
     getattr(neighbours, known).update({str(users[1].user_id), str(users[3].user_id)})
     answer = await admin("POST", bulk(package["id"]), {"userIds": [user.user_id for user in users]})
-    document = assert_problem(answer, 422, "unknown-user")
-    assert [error["pointer"] for error in document["errors"]] == ["/userIds/1", "/userIds/3"]  # type: ignore[index]
+    document: Any = assert_problem(answer, 422, "unknown-user")
+    assert [error["pointer"] for error in document["errors"]] == ["/userIds/1", "/userIds/3"]
     assert (await admin("GET", f"/v1/subscriptions?packageId={package['id']}")).json()["data"] == []
 
 
@@ -73,8 +73,8 @@ async def test_a_user_whose_deletion_identity_has_told_is_refused_although_it_st
     gone, there = api.user(), api.user()
     await resources.users.forget(gone.user_id)
     answer = await admin("POST", bulk(package["id"]), {"userIds": [there.user_id, gone.user_id]})
-    document = assert_problem(answer, 422, "unknown-user")
-    assert [error["pointer"] for error in document["errors"]] == ["/userIds/1"]  # type: ignore[index]
+    document: Any = assert_problem(answer, 422, "unknown-user")
+    assert [error["pointer"] for error in document["errors"]] == ["/userIds/1"]
     assert await there.genre_ids() == []
 
 
@@ -93,8 +93,8 @@ async def test_a_request_that_makes_no_sense_is_refused(
     api: Any, admin: Any, body: dict[str, Any], pointer: str
 ) -> None:
     package = (await api.new_package()).json()
-    document = assert_problem(await admin("POST", bulk(package["id"]), body), 422, "invalid-request")
-    assert [error["pointer"] for error in document["errors"]] == [pointer]  # type: ignore[index]
+    document: Any = assert_problem(await admin("POST", bulk(package["id"]), body), 422, "invalid-request")
+    assert [error["pointer"] for error in document["errors"]] == [pointer]
 
 
 async def test_an_archived_package_takes_nobody(api: Any, admin: Any, neighbours: Any) -> None:

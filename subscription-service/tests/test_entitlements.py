@@ -83,7 +83,7 @@ async def test_the_tag_changes_with_every_change_and_when_a_grant_expires(api: A
 
     async def changed() -> bool:
         answer = await user("GET", "/v1/entitlements/me", if_none_match=", ".join(seen) or '"none"')
-        is_new = answer.status_code == 200
+        is_new: bool = answer.status_code == 200
         assert answer.headers["etag"] not in seen if is_new else answer.content == b""
         seen.add(answer.headers["etag"])
         return is_new

@@ -77,8 +77,8 @@ async def test_of_fifty_at_once_one_creates_and_all_get_its_answer(api: Any, use
 async def test_a_key_that_is_none_is_refused(api: Any, user: Any, key: str) -> None:
     body = {"packageId": (await api.new_package()).json()["id"]}
     answer = await user("POST", "/v1/subscriptions", body, idempotency_key=key.encode("latin-1"))
-    document = assert_problem(answer, 422, "invalid-request")
-    assert [error["pointer"] for error in document["errors"]] == ["Idempotency-Key"]  # type: ignore[index]
+    document: Any = assert_problem(answer, 422, "invalid-request")
+    assert [error["pointer"] for error in document["errors"]] == ["Idempotency-Key"]
 
 
 async def test_answers_are_forgotten_after_a_day(api: Any, user: Any, resources: Any, sql: Any) -> None:

@@ -134,8 +134,8 @@ async def test_a_list_is_read_again_only_when_it_has_changed(api: Any, user: Any
     ],
 )
 async def test_a_query_that_makes_no_sense_is_refused(user: Any, query: str, pointer: str) -> None:
-    document = assert_problem(await user("GET", f"/v1/packages?{query}"), 422, "invalid-request")
-    assert [error["pointer"] for error in document["errors"]] == [pointer]  # type: ignore[index]
+    document: Any = assert_problem(await user("GET", f"/v1/packages?{query}"), 422, "invalid-request")
+    assert [error["pointer"] for error in document["errors"]] == [pointer]
 
 
 async def test_versions_keep_what_they_were(api: Any, user: Any, admin: Any) -> None:

@@ -10,7 +10,7 @@ from chassis.testing.http import assert_problem
 NAME = "A package that is never stored"
 
 
-def pointers(document: dict[str, Any]) -> list[str]:
+def pointers(document: Any) -> list[str]:
     return [error["pointer"] for error in document["errors"]]
 
 
@@ -57,7 +57,7 @@ async def test_a_new_package_is_shown_as_it_will_be_read(api: Any) -> None:
 async def test_a_package_that_makes_no_sense_is_refused_with_the_place(
     admin: Any, body: dict[str, Any], pointer: str
 ) -> None:
-    document = assert_problem(await admin("POST", "/v1/packages", body), 422, "invalid-request")
+    document: Any = assert_problem(await admin("POST", "/v1/packages", body), 422, "invalid-request")
     assert pointers(document) == [pointer]
     found = await admin("GET", f"/v1/packages?name={NAME}")
     assert found.json()["data"] == []

@@ -52,8 +52,8 @@ async def test_a_subscription_is_shown_as_it_will_be_read(api: Any, user: Any) -
     ],
 )
 async def test_a_subscription_that_makes_no_sense_is_refused(user: Any, body: dict[str, Any], pointer: str) -> None:
-    document = assert_problem(await user("POST", "/v1/subscriptions", body), 422, "invalid-request")
-    assert [error["pointer"] for error in document["errors"]] == [pointer]  # type: ignore[index]
+    document: Any = assert_problem(await user("POST", "/v1/subscriptions", body), 422, "invalid-request")
+    assert [error["pointer"] for error in document["errors"]] == [pointer]
     assert (await user("GET", "/v1/subscriptions")).json()["data"] == []
 
 
@@ -243,8 +243,8 @@ async def test_administrators_pages_cover_everything_once_with_exact_totals(api:
 
 @pytest.mark.parametrize("query", ["status=ended", "packageId=7", "userId=me", "sort=id", "name=x"])
 async def test_a_query_that_makes_no_sense_is_refused(user: Any, query: str) -> None:
-    document = assert_problem(await user("GET", f"/v1/subscriptions?{query}"), 422, "invalid-request")
-    assert [error["pointer"] for error in document["errors"]] == [query.split("=", maxsplit=1)[0]]  # type: ignore[index]
+    document: Any = assert_problem(await user("GET", f"/v1/subscriptions?{query}"), 422, "invalid-request")
+    assert [error["pointer"] for error in document["errors"]] == [query.split("=", maxsplit=1)[0]]
 
 
 async def test_what_an_administrator_does_to_somebody_elses_subscription_is_on_record(
