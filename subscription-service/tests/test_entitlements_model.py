@@ -1,5 +1,6 @@
 """Random sequences of everything that can happen, against a small model of what a subscriber may see."""
 
+import os
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,6 +11,8 @@ from hypothesis import strategies as st
 from chassis.clock import to_rfc3339
 from chassis.ids import new_id
 
+# About a second each; a longer run is worth it after a change of the rules.
+EXAMPLES = int(os.environ.get("MODEL_EXAMPLES", "15"))
 USERS = 3
 GENRES = (28, 35, 18, 27)
 HOUR = timedelta(hours=1)
@@ -211,7 +214,9 @@ class Walk:
 
 @given(steps=st.lists(step, min_size=5, max_size=30))
 @settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=EXAMPLES,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 async def test_entitlements_are_those_of_the_model_after_every_step(
     api: Any, resources: Any, clock: Any, events: Any, steps: list[tuple[Any, ...]]
