@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+import aio_pika
+from aio_pika.abc import AbstractChannel
 from pymongo import MongoClient
 from sqlalchemy import create_engine, insert, text
 from yarl import URL
@@ -34,7 +36,7 @@ _HERE = Path(__file__).parent
 def seed() -> int:
     """`FAULTS_SEED`, or a new one; printed, so that a failed run can be repeated."""
     chosen = int(os.environ.get("FAULTS_SEED") or secrets.randbelow(2**31))
-    print(f"FAULTS_SEED={chosen}")
+    sys.stdout.write(f"FAULTS_SEED={chosen}\n")
     return chosen
 
 
@@ -56,6 +58,7 @@ class Bench:
         self.mongo: MongoClient[dict[str, Any]] = MongoClient(servers.plan.mongo_url, uuidRepresentation="standard")
         self.broker_url = str(URL(servers.plan.amqp_url).with_path(f"/{self.name}"))
         self.spec = shop.SPEC
+        self.quick: dict[str, Any] = {}
 
     def open(self) -> None:
         server = create_engine(driver_url(self.servers.plan.mysql_url, "pymysql"), isolation_level="AUTOCOMMIT")
@@ -92,12 +95,13 @@ class Bench:
             "LAB_BROKER_URL": str(URL(self.broker_url).with_port(link.port)),
             "LAB_MONGO_URL": f"mongodb://127.0.0.1:{self.mongo_link.port}/{self.name}",
             "LAB_FAULTS": json.dumps(faults),
+            "LAB_QUICK": json.dumps(self.quick),
             "LAB_SEED": str(self.seed + number),
             "LAB_OPS_PORT": str(ops_port),
             "LAB_REPLICA": str(number),
         }
         log = self.servers.folder / f"{self.name}-{number}-{role}.log"
-        probe = "" if role == "writer" else f"http://127.0.0.1:{ops_port}/livez"
+        probe = "" if role in ("writer", "replay") else f"http://127.0.0.1:{ops_port}/livez"
         argv = [sys.executable, "-m", "lab.shop", role]
         program = Program(f"{role}-{number}", argv, environment, log, cwd=_HERE.parent, probe=probe)
         self.programs.append(program)
@@ -116,11 +120,36 @@ class Bench:
         self.until(lambda: self.consumers() == count, seconds, f"{count} consumers")
 
     def consumers(self) -> int:
-        queue = self.servers.queues(self.name).get(self.spec.name, {})
-        # The queue's statistics are seconds old; its list of consumers is not.
-        with self.servers.management() as client:
-            found = client.get(f"/api/queues/{self.name}/{self.spec.name}") if queue else None
-        return len(found.json().get("consumer_details", [])) if found is not None and found.is_success else 0
+        """How many consumers the broker feeds."""
+        return self.declared(self.spec.name)[1]
+
+    def declared(self, queue: str) -> tuple[int, int]:
+        """Ready messages and consumers, by a passive declaration: the management's figures are seconds old."""
+
+        async def ask() -> tuple[int, int]:
+            connection = await aio_pika.connect(self.broker_url)
+            try:
+                channel = await connection.channel()
+                found = (await channel.declare_queue(queue, passive=True)).declaration_result
+                return found.message_count or 0, found.consumer_count or 0
+            except aio_pika.exceptions.ChannelClosed:
+                return 0, 0
+            finally:
+                await connection.close()
+
+        return asyncio.run(ask())
+
+    def on_channel(self, work: Callable[[AbstractChannel], Awaitable[Result]]) -> Result:
+        """Do something to the broker behind everybody's back."""
+
+        async def run() -> Result:
+            connection = await aio_pika.connect(self.broker_url)
+            try:
+                return await work(await connection.channel())
+            finally:
+                await connection.close()
+
+        return asyncio.run(run())
 
     # Work.
 
@@ -162,15 +191,13 @@ class Bench:
             verdict.assert_good()
         except AssertionError:
             for program in self.programs:
-                print(f"--- {program.name}\n{program.tail(12)}")
+                sys.stdout.write(f"--- {program.name}\n{program.tail(12)}\n")
             raise
         return verdict
 
     def depth(self, queue: str) -> int:
-        """Messages in a queue, ready or not, counted by taking part in the protocol rather than by statistics."""
-        with self.servers.management() as client:
-            answer = client.get(f"/api/queues/{self.name}/{queue}")
-        return int(answer.json().get("messages", 0)) if answer.is_success else 0
+        """Messages in a queue that nobody has taken."""
+        return self.declared(queue)[0]
 
     def until(self, condition: Callable[[], bool], seconds: float, what: str) -> float:
         """Wait for a condition; returns the seconds it took."""

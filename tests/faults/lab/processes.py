@@ -16,7 +16,7 @@ from localstack import probes
 class Program:
     """One program through all its starts, its output in one log file."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a program is made of
         self, name: str, argv: Sequence[str], environment: Mapping[str, str], log: Path, *, cwd: Path, probe: str = ""
     ) -> None:
         self.name = name

@@ -14,6 +14,7 @@ import random
 import signal
 import sys
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from pymongo.errors import DuplicateKeyError
@@ -22,9 +23,10 @@ from sqlalchemy.dialects.mysql import insert as mysql_insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from chassis.app import create_app
-from chassis.events import sql_outbox
+from chassis.events import sql_outbox, topology
 from chassis.events.consumer import Consumer, ConsumerMetrics
 from chassis.events.envelope import Event
+from chassis.events.operator import replay_parked
 from chassis.events.publisher import Publisher
 from chassis.events.sql_outbox import RelayMetrics, SqlOutbox, SqlRelay
 from chassis.events.topology import Binding, QueueSpec, Topology
@@ -100,6 +102,13 @@ class Faults:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
+def quicken() -> None:
+    """A ladder and a delivery limit that a test can live through: `LAB_QUICK` holds both, as JSON."""
+    quick = json.loads(os.environ.get("LAB_QUICK", "{}"))
+    topology.RETRY_DELAYS.update(quick.get("delays", {}))
+    topology.DELIVERY_LIMIT = quick.get("limit", topology.DELIVERY_LIMIT)
+
+
 def _settings() -> ProcessSettings:
     return ProcessSettings(port=0, ops_port=int(os.environ.get("LAB_OPS_PORT", "0")))
 
@@ -114,7 +123,7 @@ async def write() -> None:
             number = faults.random.randrange(faults.get("orders", 40))
             amount = faults.random.randrange(1_000_000)
             try:
-                await database.transaction(lambda s: change_order(s, number, amount))
+                await database.transaction(partial(change_order, number=number, amount=amount))
             except DatabaseUnavailableError:
                 await asyncio.sleep(0.1)
             await asyncio.sleep(faults.random.expovariate(faults.get("rate", 50.0)))
@@ -128,6 +137,8 @@ class _DyingPublisher(Publisher):
     faults: Faults
 
     async def publish(self, exchange: str, routing_key: str, *arguments: Any, **more: Any) -> None:
+        if exchange and (pause := self.faults.get("publish-pause")):
+            await asyncio.sleep(pause)
         await super().publish(exchange, routing_key, *arguments, **more)
         self.faults.die_at("die-after-confirm" if exchange else "die-after-move")
 
@@ -170,7 +181,7 @@ def _handler(mongo: Mongo, faults: Faults) -> Callable[[Event], Awaitable[None]]
     async def handle(event: Event) -> None:
         if event.subject == faults.get("exit-on"):
             os.kill(os.getpid(), signal.SIGKILL)
-        if event.subject == faults.get("raise-on"):
+        if faults.get("raise-all") or event.subject == faults.get("raise-on"):
             raise ValueError("this order cannot be applied")
         if faults.random.random() < faults.get("drop", 0.0):
             return
@@ -206,8 +217,14 @@ async def consume() -> None:
         await mongo.aclose()
 
 
-ROLES = {"writer": write, "relay": relay, "consumer": consume}
+async def replay() -> None:
+    """The operator's command."""
+    await replay_parked(os.environ["LAB_BROKER_URL"], TOPOLOGY, SPEC, limit=100_000, message_id=None, dry_run=False)
+
+
+ROLES = {"writer": write, "relay": relay, "consumer": consume, "replay": replay}
 
 if __name__ == "__main__":
     configure_logging(sys.argv[1], "INFO")
+    quicken()
     run_worker_process(ROLES[sys.argv[1]])

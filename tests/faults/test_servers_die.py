@@ -1,0 +1,224 @@
+"""Broker and databases killed, frozen and misused while replicas work."""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+import aio_pika
+import pytest
+from aio_pika.abc import AbstractChannel
+from lab import shop as program
+from lab.bench import Bench
+from lab.servers import Servers
+from sqlalchemy import select
+
+from chassis.sql import Database
+
+pytestmark = pytest.mark.timeout(240)
+
+
+def _delete(queue: str) -> Callable[[AbstractChannel], object]:
+    async def work(channel: AbstractChannel) -> None:
+        await (await channel.get_queue(queue)).delete(if_unused=False, if_empty=False)
+
+    return work
+
+
+async def _latencies(shop: Bench, database: Database, seconds: float) -> list[float]:
+    """How long single changes take, one after the other."""
+    found = []
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        began = time.monotonic()
+        number, amount = shop.random.randrange(40), shop.random.randrange(1000)
+        await database.transaction(lambda s, n=number, a=amount: program.change_order(s, n, a))
+        found.append(time.monotonic() - began)
+        await asyncio.sleep(0.01)
+    return sorted(found)
+
+
+def test_t7_t8_writes_go_on_while_the_broker_is_dead_and_all_arrives_after(shop: Bench, servers: Servers) -> None:
+    shop.start(relays=2, consumers=2)
+    before = shop.with_database(lambda database: _latencies(shop, database, 2))
+    writer = shop.program("writer", rate=100)
+    time.sleep(1)
+    servers["rabbitmq"].kill()
+    during = shop.with_database(lambda database: _latencies(shop, database, 8))
+    writer.end()
+    servers.restart("rabbitmq")
+    verdict = shop.settle(90)
+    assert verdict.settled_after <= 60
+    assert during[len(during) * 95 // 100] < max(0.05, 4 * before[len(before) * 95 // 100])
+
+
+def test_t9_a_frozen_broker_loses_no_publish(shop: Bench, servers: Servers) -> None:
+    shop.start()
+    writer = shop.program("writer", rate=60)
+    time.sleep(1)
+    servers["rabbitmq"].pause()
+    time.sleep(15)
+    servers["rabbitmq"].resume()
+    time.sleep(1)
+    writer.end()
+    verdict = shop.settle(60)
+    assert verdict.settled_after <= 35
+
+
+def test_t12_an_alarm_blocks_publishers_only(shop: Bench, servers: Servers) -> None:
+    shop.start()
+    consumer = shop.programs[1]
+    consumer.pause()
+    shop.write(60)
+    shop.until(lambda: shop.judge().waiting == 0, 20, "all published")
+    servers.rabbitmqctl("set_vm_memory_high_watermark", "0.00001")
+    try:
+        time.sleep(1)
+        consumer.resume()
+        delivered = shop.until(lambda: shop.judge().delivered >= 60, 20, "consumers go on")
+        shop.write(30)
+        time.sleep(6)
+        assert shop.judge().waiting > 0, "the broker was to block publishers"
+    finally:
+        servers.rabbitmqctl("set_vm_memory_high_watermark", "absolute", "512MB")
+    shop.settle(30)
+    assert delivered < 20
+
+
+def test_t14_events_wait_while_their_queue_is_gone_and_the_relay_brings_it_back(shop: Bench) -> None:
+    relay = shop.program("relay").wait_ready()
+    shop.write(5)
+    shop.until(lambda: shop.judge().waiting == 0, 20, "the first events are out")
+    taken = shop.depth(shop.spec.name)
+    assert taken >= 5
+    consumer = shop.program("consumer").wait_ready()
+    shop.settle(20)
+    consumer.end()
+    shop.on_channel(_delete(shop.spec.name))
+    shop.write(50)
+    shop.until(lambda: shop.judge().waiting == 0, 20, "the queue is back")
+    assert relay.is_running
+    shop.program("consumer")
+    shop.settle(20)
+
+
+def test_t15_consumers_whose_queue_is_deleted_resume(shop: Bench) -> None:
+    shop.start(consumers=2)
+    shop.write(50)
+    shop.settle(20)
+    shop.on_channel(_delete(shop.spec.name))
+    began = time.monotonic()
+    shop.write(50)
+    shop.wait_consumers(2, 35)
+    shop.settle(35)
+    assert time.monotonic() - began < 35
+
+
+def test_t16_consumers_that_the_broker_forgot_to_feed_notice_by_heartbeats(shop: Bench) -> None:
+    shop.start()
+    shop.write(50)
+    shop.settle(20)
+    time.sleep(11)  # a heartbeat must have been heard before silence means anything
+
+    async def recreate(channel: AbstractChannel) -> None:
+        await _delete(shop.spec.name)(channel)
+        await program.topology.declare(channel, program.TOPOLOGY)
+
+    shop.on_channel(recreate)
+    shop.write(50)
+    verdict = shop.settle(90)
+    assert verdict.settled_after <= 90
+
+
+def test_t17_a_queue_with_other_arguments_causes_no_storm_and_heals_when_corrected(shop: Bench) -> None:
+    shop.start()
+    shop.write(20)
+    shop.settle(20)
+
+    async def spoil(channel: AbstractChannel) -> None:
+        await _delete(shop.spec.name)(channel)
+        await channel.declare_queue(shop.spec.name, durable=True)
+
+    shop.on_channel(spoil)
+    shop.write(20)
+    before = shop.consumer_link.accepted + shop.broker_link.accepted
+    time.sleep(10)
+    attempts = shop.consumer_link.accepted + shop.broker_link.accepted - before
+    shop.on_channel(_delete(shop.spec.name))
+    shop.settle(40)
+    assert attempts <= 20, "two connections, less than one attempt a second each"
+
+
+def test_t24_an_event_that_cannot_be_applied_climbs_the_ladder_alone(shop: Bench) -> None:
+    shop.quick = {"delays": {"5s": 200, "60s": 400, "600s": 600}}
+    shop.program("relay").wait_ready()
+    shop.program("consumer", **{"raise-on": "order/3"}).wait_ready()
+    shop.write(200, orders=10)
+    shop.until(lambda: shop.judge().delivered >= 150, 20, "the others are applied")
+    others = [row for row in shop.judge().differences if not row.startswith("order/3:")]
+    assert not others
+    with shop.engine.connect() as connection:
+        events = connection.execute(select(program.ledger).where(program.ledger.c.aggregate == "order/3")).all()
+    shop.until(lambda: shop.depth(shop.spec.parked_queue) == len(events), 60, "each is parked, once")
+
+
+def test_t28_a_store_killed_or_frozen_costs_no_delivery_attempt(shop: Bench, servers: Servers) -> None:
+    shop.start(consumers=2)
+    writer = shop.program("writer", rate=60)
+    time.sleep(1)
+    servers["mongo"].pause()
+    time.sleep(8)
+    servers["mongo"].resume()
+    time.sleep(1)
+    servers["mongo"].kill()
+    time.sleep(3)
+    servers.restart("mongo")
+    writer.end()
+    shop.settle(60)
+    assert shop.depth(shop.spec.parked_queue) == 0
+
+
+def test_t29_a_database_killed_during_commits_keeps_state_and_outbox_together(shop: Bench, servers: Servers) -> None:
+    shop.start()
+    writer = shop.program("writer", rate=150, clients=8)
+    for _ in range(2):
+        time.sleep(1.5)
+        servers["mariadb"].kill()
+        servers.restart("mariadb")
+    time.sleep(1)
+    writer.end()
+    recovered = time.monotonic()
+    verdict = shop.settle(40)
+    assert time.monotonic() - recovered < 20
+    with shop.engine.connect() as connection:
+        orders = {f"order/{row.id}": row.revision for row in connection.execute(select(program.orders))}
+        ledger = connection.execute(select(program.ledger)).all()
+    assert len(ledger) == sum(orders.values()) == verdict.committed
+    assert {(row.aggregate, row.revision) for row in ledger} == {
+        (key, revision) for key, last in orders.items() for revision in range(1, last + 1)
+    }
+
+
+def test_t31_what_is_no_event_is_parked_and_the_consumer_goes_on(shop: Bench) -> None:
+    shop.start()
+    good = b'{"specversion":"1.0"}'
+    bodies = [
+        b"",
+        b"{",
+        b"null",
+        good,
+        b'{"specversion":"1.0","data":{"revision":NaN}}',
+        b"x" * 1024 * 1024,
+        b"\xff\xfe",
+    ]
+
+    async def send(channel: AbstractChannel) -> None:
+        for body in bodies:
+            await channel.default_exchange.publish(aio_pika.Message(body), shop.spec.name)
+        headers = {"cloudEvents:specversion": "1.0", "cloudEvents:type": program.CHANGED}
+        await channel.default_exchange.publish(aio_pika.Message(b"{}", headers=headers), shop.spec.name)
+
+    shop.on_channel(send)
+    shop.write(20)
+    shop.settle(20)
+    shop.until(lambda: shop.depth(shop.spec.parked_queue) == len(bodies) + 1, 10, "all of them parked")
+    assert shop.programs[1].starts == 1
