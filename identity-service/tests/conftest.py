@@ -1,5 +1,6 @@
 """Runs the API and, piece by piece, the worker against databases of their own."""
 
+import asyncio
 import itertools
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
@@ -9,7 +10,6 @@ from typing import Any
 
 import httpx
 import pytest
-from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope
 from aiosmtpd.smtp import Session as SmtpSession
 from sqlalchemy import text
@@ -83,11 +83,26 @@ async def other_api(api: httpx.AsyncClient, start: Callable[..., Awaitable[httpx
 
 
 @pytest.fixture(scope="session")
-async def resources(make_settings: Callable[..., Settings], smtp_port: int) -> AsyncIterator[Resources]:
-    """The services themselves, as the worker has them, on the same database."""
-    built = build_resources(make_settings(smtp_url=f"smtp://127.0.0.1:{smtp_port}"), new_registry())
-    yield built
-    await built.aclose()
+async def build(
+    make_settings: Callable[..., Settings], smtp_port: int
+) -> AsyncIterator[Callable[..., Awaitable[Resources]]]:
+    """Builds the services themselves, as the worker has them, with changed settings."""
+    async with AsyncExitStack() as stack:
+
+        async def make(**changes: Any) -> Resources:
+            settings = make_settings(**{"smtp_url": f"smtp://127.0.0.1:{smtp_port}", **changes})
+            built = build_resources(settings, new_registry())
+            stack.push_async_callback(built.aclose)
+            await built.key_set.refresh()
+            return built
+
+        yield make
+
+
+@pytest.fixture(scope="session")
+async def resources(build: Callable[..., Awaitable[Resources]]) -> Resources:
+    """The services of a worker on the same database."""
+    return await build()
 
 
 @dataclass
@@ -205,12 +220,12 @@ def inbox() -> Inbox:
 
 
 @pytest.fixture(scope="session")
-def smtp_port(inbox: Inbox) -> Iterator[int]:
+async def smtp_port(inbox: Inbox) -> AsyncIterator[int]:
     """A real SMTP server."""
-    controller = Controller(inbox, hostname="127.0.0.1", port=0, ready_timeout=10)
-    controller.start()
-    yield controller.server.sockets[0].getsockname()[1]
-    controller.stop()
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: SMTP(inbox, loop=loop, hostname="mail.test"), "127.0.0.1", 0)
+    yield server.sockets[0].getsockname()[1]
+    server.close()
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,7 @@ def canonical_email(text: str) -> str:
     """
     try:
         address = validate_email(
-            text, check_deliverability=False, allow_smtputf8=False, globally_deliverable=False
+            text, check_deliverability=False, allow_smtputf8=False, globally_deliverable=False, strict=True
         ).ascii_email
     except EmailNotValidError as error:
         raise InvalidEmailError("must be an e-mail address") from error

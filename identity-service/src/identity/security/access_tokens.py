@@ -1,6 +1,6 @@
 """Issuing access tokens (RFC 9068)."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 
 import jwt
@@ -22,16 +22,16 @@ class AccessTokenIssuer:
     """
 
     def __init__(
-        self, signing_key: Callable[[], SigningKey], *, issuer: str, audience: str, lifetime: timedelta
+        self, signing_key: Callable[[], Awaitable[SigningKey]], *, issuer: str, audience: str, lifetime: timedelta
     ) -> None:
         self._signing_key = signing_key
         self._issuer = issuer
         self._audience = audience
         self.lifetime = lifetime
 
-    def issue(self, user: User, session: Session, now: datetime) -> str:
+    async def issue(self, user: User, session: Session, now: datetime) -> str:
         """An access token of `user` in `session`. It names no person: no e-mail address, no name."""
-        kid, key = self._signing_key()
+        kid, key = await self._signing_key()
         issued = int(now.timestamp())
         claims = {
             "iss": self._issuer,

@@ -91,7 +91,7 @@ class AuthenticationService:
         await sessions.add_refresh_token(
             session, token_digest(refresh_token), started.id, None, now, min(now + self._idle, started.expires_at)
         )
-        access_token = self._issuer.issue(user, started, now)
+        access_token = await self._issuer.issue(user, started, now)
         return TokenPair(access_token, refresh_token, int(self._issuer.lifetime.total_seconds()))
 
     async def _upgrade_hash(self, user: User, password: str) -> User:

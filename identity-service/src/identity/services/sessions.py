@@ -113,7 +113,7 @@ class SessionService:
         expires_at = min(now + self._idle, refreshed.expires_at)
         await sessions.add_refresh_token(session, token_digest(refresh_token), refreshed.id, parent, now, expires_at)
         await sessions.touch(session, refreshed.id, now, now + self._issuer.lifetime)
-        access_token = self._issuer.issue(user, refreshed, now)
+        access_token = await self._issuer.issue(user, refreshed, now)
         return TokenPair(access_token, refresh_token, int(self._issuer.lifetime.total_seconds()))
 
     async def log_out(self, caller: Caller, client: Client) -> None:

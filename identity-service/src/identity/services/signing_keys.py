@@ -63,8 +63,10 @@ class SigningKeyService:
         self._loaded_at = float("-inf")
         self._loading = asyncio.Lock()
 
-    def signing_key(self) -> SigningKey:
-        """The newest key that is active. Raises `UnavailableError` while none has been loaded."""
+    async def signing_key(self) -> SigningKey:
+        """The newest key that is active. Raises `UnavailableError` while none can be loaded."""
+        if not self._published:
+            await self.load()
         now = self._clock()
         active = [key for key in self._published if key.activates_at <= now and key.kid in self._private]
         # Clocks differ a little: right after the very first key it may seem to lie in the future.
