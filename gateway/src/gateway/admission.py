@@ -41,13 +41,16 @@ class Admission:
     per_user: RateLimiter
     credentials: RateLimiter
 
-    def limit_address(self, route: Route, address: str, now: float) -> bytes:
-        """Count the request against its address; the header lines that say so. Raises `RateLimitedError`."""
-        key = address_key(address)
-        lines = self.per_address.take(key, now)
+    def limit_address(self, address: str, now: float) -> None:
+        """Count the request against its address. Raises `RateLimitedError`."""
+        self.per_address.take(address_key(address), now)
+
+    def limit_public(self, route: Route, address: str, now: float) -> bytes:
+        """The header lines for a route that has no user to count for; counts those that take credentials."""
         if route.rate_class is RateClass.CREDENTIALS:
-            lines = self.credentials.take(key, now)
-        return lines
+            key = address_key(address)
+            return self.credentials.lines(self.credentials.take(key, now))
+        return b""
 
     def remembered(self, token: str) -> Principal | None:
         """The principal of a token that was verified before. Raises `StartingError`."""
@@ -64,4 +67,4 @@ class Admission:
             raise InvalidTokenError
         if route.access is Access.ADMIN and not principal.is_admin:
             raise ForbiddenError("Only an administrator may do this.")
-        return self.per_user.take(principal.user_id, now)
+        return self.per_user.lines(self.per_user.take(principal.user_id, now))

@@ -14,6 +14,9 @@ CHUNKED = b"transfer-encoding: chunked\r\n"
 CLOSE = b"connection: close\r\n"
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 LAST_CHUNK = b"0\r\n\r\n"
+# What every answer says; pages bring a content security policy of their own.
+FIXED = SECURITY + NOTHING_TO_RENDER
+WITH_OWN_POLICY = SECURITY
 
 
 def status_line(status: int) -> bytes:
@@ -40,11 +43,6 @@ class DateLine:
 def chunk(data: bytes) -> tuple[bytes, bytes, bytes]:
     """`data` as one chunk (RFC 9112 7.1)."""
     return b"%x\r\n" % len(data), data, b"\r\n"
-
-
-def fixed_lines(*, has_policy: bool) -> bytes:
-    """What every answer says; pages bring a content security policy of their own."""
-    return SECURITY if has_policy else SECURITY + NOTHING_TO_RENDER
 
 
 def header_lines(headers: Iterable[tuple[str, str]]) -> list[bytes]:

@@ -80,7 +80,7 @@ class Gateway:
             method, template = exchange.method.decode(), route.template
         self.counts.add(method, template, exchange.status, seconds)
         if self._access_log is not None and template not in ("/livez", "/readyz"):
-            self._access_log.add(exchange, template, seconds)
+            self._access_log.add(exchange, method, template, seconds)
 
     async def sweep(self) -> None:
         """Act on deadlines for ever."""

@@ -8,10 +8,9 @@ from collections.abc import Sequence
 from math import inf
 from typing import TYPE_CHECKING, Any
 
-from chassis import context
 from chassis.errors import BodyTooLargeError, MalformedRequestError, NotFoundError, ServiceError
 from chassis.tokens import Principal
-from gateway import answer
+from gateway import answer, identifiers
 from gateway.admission import bearer_token
 from gateway.errors import BadGatewayError, GatewayTimeoutError, UpstreamBusyError, UpstreamUnavailableError
 from gateway.headers import EXPOSED, PREFLIGHT, Headers, RequestHeaders, ResponseHeaders
@@ -126,7 +125,9 @@ class Exchange:
             self._answer_preflight(resource, headers)
             return
         route = self.route = gateway.admission.table.route_of(resource, self.method)
-        self._rate_lines = gateway.admission.limit_address(route, self.address, self.started)
+        gateway.admission.limit_address(self.address, self.started)
+        if route.access is Access.PUBLIC:
+            self._rate_lines = gateway.admission.limit_public(route, self.address, self.started)
         if (headers.content_length or 0) > gateway.settings.max_body_bytes:
             raise BodyTooLargeError
         if route.access is Access.PUBLIC:
@@ -140,10 +141,8 @@ class Exchange:
             self._authorise(principal)
 
     def _identify(self, headers: RequestHeaders) -> None:
-        offered = headers.get(b"x-request-id")
-        self.request_id = context.accept_request_id(offered.decode("latin-1") if offered else None)
-        trace = headers.get(b"traceparent")
-        self.traceparent = context.continue_trace(trace.decode("latin-1") if trace else None)
+        self.request_id = identifiers.request_id(headers.get(b"x-request-id"))
+        self.traceparent = identifiers.traceparent(headers.get(b"traceparent"))
 
     async def _verify(self, token: str) -> None:
         """Check the signature of a token seen for the first time."""
@@ -406,7 +405,7 @@ class Exchange:
             self._client.break_off()
             return
         if not self.request_id:
-            self.request_id = context.accept_request_id(None)
+            self.request_id = identifiers.request_id(None)
         status, lines, body = answer.problem(error, self.path.decode("latin-1"), self.request_id)
         if b"ratelimit" in b"".join(lines):
             self._rate_lines = b""
@@ -442,7 +441,7 @@ class Exchange:
                 out.append(answer.CHUNKED)
         out += (
             b"x-request-id: ", self.request_id.encode(), b"\r\n", self._rate_lines,
-            answer.fixed_lines(has_policy=has_policy), self._gateway.date.line(),
+            answer.WITH_OWN_POLICY if has_policy else answer.FIXED, self._gateway.date.line(),
         )  # fmt: skip
         if self._gateway.cors_origins:
             self._allow_origin(out)

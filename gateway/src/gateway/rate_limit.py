@@ -57,8 +57,8 @@ class RateLimiter:
         self._swap_at = 0.0
         self.refused = 0
 
-    def take(self, key: Hashable, now: float) -> bytes:
-        """Count one request of `key` at `now` (monotonic seconds) and return the header lines that say so.
+    def take(self, key: Hashable, now: float) -> float:
+        """Count one request of `key` at `now` (monotonic seconds); what remains.
 
         Raises `RateLimitedError`, whose headers say when to come back.
         """
@@ -73,7 +73,12 @@ class RateLimiter:
         if tokens < 1:
             raise self._refusal(tokens)
         bucket.tokens = tokens = tokens - 1
-        return b"%s%d;t=%d\r\n" % (self._prefix, tokens, (burst - tokens) // policy.rate + 1)
+        return tokens
+
+    def lines(self, remaining: float) -> bytes:
+        """The header lines that tell what remains."""
+        policy = self.policy
+        return b"%s%d;t=%d\r\n" % (self._prefix, remaining, (policy.burst - remaining) // policy.rate + 1)
 
     def _bucket(self, key: Hashable, now: float) -> _Bucket:
         if now >= self._swap_at or len(self._young) >= _MAX_BUCKETS:

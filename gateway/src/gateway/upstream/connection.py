@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from gateway.upstream.pool import UpstreamPool
 
 WRITE_HIGH_WATER = 65536
-_MAX_RESPONSE_HEADER_BYTES = 65536
+# Of what has come without the head being complete; a single read may bring more.
+_MAX_HEAD_BYTES = 65536
 
 
 class Failure(Enum):
@@ -59,7 +60,7 @@ class UpstreamConnection(asyncio.Protocol):
     def _reset(self, *, expects_body: bool) -> None:
         self._expects_body = expects_body
         self._headers: list[tuple[bytes, bytes]] = []
-        self._header_bytes = 0
+        self._head_bytes = 0
         self._head_done = False
         self._is_complete = False
         self._is_informational = False
@@ -159,9 +160,11 @@ class UpstreamConnection(asyncio.Protocol):
         if self._is_complete:
             self._finish(handler)
         else:
-            if not self._head_done and self._header_bytes > _MAX_RESPONSE_HEADER_BYTES:
-                self.discard()
-                handler.upstream_failed(Failure.INVALID_ANSWER)
+            if not self._head_done:
+                self._head_bytes += len(data)
+                if self._head_bytes > _MAX_HEAD_BYTES:
+                    self.discard()
+                    handler.upstream_failed(Failure.INVALID_ANSWER)
                 return
             handler.upstream_flush()
 
@@ -184,9 +187,6 @@ class UpstreamConnection(asyncio.Protocol):
         self._headers = []
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._header_bytes += len(name) + len(value)
-        if self._header_bytes > _MAX_RESPONSE_HEADER_BYTES:
-            raise ValueError("answer headers too large")
         self._headers.append((name, value))
 
     def on_headers_complete(self) -> None:
