@@ -138,9 +138,14 @@ class PackageRepository:
     async def list_packages(self, query: PackageQuery, now: datetime) -> Slice[Package]:
         """A page of the packages that `query` asks for."""
         wanted = [query.status] if query.status else list(PackageStatus)
-        index = f"ix_packages_{query.sort.value}" + ("_desc" if query.descending else "")
         branches = [
-            branch(packages, query.sort.value, query.descending, self._conditions(query, status, now), index)
+            branch(
+                packages,
+                query.sort.value,
+                query.descending,
+                self._conditions(query, status, now),
+                _index(query, status),
+            )
             for status in wanted
         ]
         page = page_of(branches, query.descending, query.page)
@@ -162,7 +167,6 @@ class PackageRepository:
                 )
             )
         if query.holder and status is PackageStatus.ARCHIVED:
-            # From the user's few subscriptions, not from the many archived packages.
             held_ids = select(subscriptions.c.active_package_id).where(
                 subscriptions.c.user_id == query.holder,
                 subscriptions.c.active_package_id.is_not(None),
@@ -213,6 +217,13 @@ class PackageRepository:
             )
             for row in rows
         ]
+
+
+def _index(query: PackageQuery, status: PackageStatus) -> str:
+    if query.holder and status is PackageStatus.ARCHIVED:
+        # From the user's few subscriptions to their packages, not through all that were ever archived.
+        return "PRIMARY"
+    return f"ix_packages_{query.sort.value}" + ("_desc" if query.descending else "")
 
 
 def _translated(error: IntegrityError) -> Exception:

@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -210,38 +211,23 @@ class SubscriptionRepository:
 
     async def list_subscriptions(self, query: SubscriptionQuery, now: datetime) -> Slice[Subscription]:
         """A page of the subscriptions that `query` asks for, with the status they have at `now`."""
-        branches = self._branches(query, now)
-        index = _index(query)
-        statements = [branch(subscriptions, query.sort.value, query.descending, where, index) for where in branches]
+        branches = _branches(query, now)
+        statements = [
+            branch(subscriptions, query.sort.value, query.descending, one.conditions, one.index) for one in branches
+        ]
         page = page_of(statements, query.descending, query.page)
         rows = (await self._session.execute(in_page_order(_WITH_NAME, page, subscriptions, query.descending))).all()
         return Slice(await self._subscriptions(rows, now), await self._count(query, branches, now))
 
-    def _branches(self, query: SubscriptionQuery, now: datetime) -> list[list[ColumnElement[bool]]]:
-        table = subscriptions.c
-        common: list[ColumnElement[bool]] = []
-        if query.user_id:
-            common.append(table.user_id == query.user_id)
-        if query.package_id:
-            common.append(table.package_id == query.package_id)
-        by_status: dict[SubscriptionStatus | None, list[list[ColumnElement[bool]]]] = {
-            None: [[table.status == status.value] for status in SubscriptionStatus],
-            SubscriptionStatus.ACTIVE: [[table.status == _ACTIVE, table.ends_at > now]],
-            SubscriptionStatus.CANCELLED: [[table.status == SubscriptionStatus.CANCELLED.value]],
-            SubscriptionStatus.EXPIRED: [
-                [table.status == SubscriptionStatus.EXPIRED.value],
-                [table.status == _ACTIVE, table.ends_at <= now],
-            ],
-        }
-        return [[*common, *conditions] for conditions in by_status[query.status]]
-
-    async def _count(
-        self, query: SubscriptionQuery, branches: Sequence[Sequence[ColumnElement[bool]]], now: datetime
-    ) -> int:
+    async def _count(self, query: SubscriptionQuery, branches: Sequence["_Branch"], now: datetime) -> int:
         if query.user_id or query.package_id:
             counts = [
-                select(func.count()).select_from(subscriptions).where(*conditions).scalar_subquery()
-                for conditions in branches
+                select(func.count())
+                .select_from(subscriptions)
+                .where(*one.conditions)
+                .with_hint(subscriptions, f"FORCE INDEX ({one.index})", "mysql")
+                .scalar_subquery()
+                for one in branches
             ]
             return int((await self._session.execute(select(sum(counts[1:], start=counts[0])))).scalar_one())
         stored = await self._totals.sum([_total_name(query.status)] if query.status else list(_ALL_TOTALS))
@@ -256,12 +242,41 @@ class SubscriptionRepository:
 _ALL_TOTALS = tuple(_total_name(status) for status in SubscriptionStatus)
 
 
-def _index(query: SubscriptionQuery) -> str:
+@dataclass(frozen=True, slots=True)
+class _Branch:
+    """Rows of one stored status, and the index that finds them."""
+
+    conditions: Sequence[ColumnElement[bool]]
+    index: str
+
+
+def _branches(query: SubscriptionQuery, now: datetime) -> list[_Branch]:
+    table = subscriptions.c
+    common: list[ColumnElement[bool]] = []
+    if query.user_id:
+        common.append(table.user_id == query.user_id)
+    if query.package_id:
+        common.append(table.package_id == query.package_id)
+
+    def stored(status: SubscriptionStatus, *more: ColumnElement[bool], index: str | None = None) -> _Branch:
+        return _Branch([*common, table.status == status.value, *more], _narrow_index(query) or index or in_order)
+
+    in_order = f"ix_subscriptions_{query.sort.value}" + ("_desc" if query.descending else "")
+    if query.status is None:
+        return [stored(status) for status in SubscriptionStatus]
+    if query.status is SubscriptionStatus.ACTIVE:
+        return [stored(SubscriptionStatus.ACTIVE, table.ends_at > now)]
+    if query.status is SubscriptionStatus.CANCELLED:
+        return [stored(SubscriptionStatus.CANCELLED)]
+    # The few that have expired and are not marked yet are found by their end and then sorted.
+    overdue = stored(SubscriptionStatus.ACTIVE, table.ends_at <= now, index="ix_subscriptions_ends_at")
+    return [stored(SubscriptionStatus.EXPIRED), overdue]
+
+
+def _narrow_index(query: SubscriptionQuery) -> str | None:
     if query.user_id:
         return "ix_subscriptions_user"
-    if query.package_id:
-        return "ix_subscriptions_package"
-    return f"ix_subscriptions_{query.sort.value}" + ("_desc" if query.descending else "")
+    return "ix_subscriptions_package" if query.package_id else None
 
 
 def _status_at(row: Row[Any], now: datetime) -> SubscriptionStatus:
