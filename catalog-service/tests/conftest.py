@@ -11,13 +11,19 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 import uvicorn
-from catalog.clients.tmdb.client import Patience
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from catalog.clients.tmdb.client import Patience, TmdbClient
 from catalog.config import Settings
 from catalog.domain.entitlements import Grant, Statement
 from catalog.domain.movies import Movie
@@ -29,10 +35,6 @@ from chassis.mongo import Mongo
 from chassis.testing.http import running
 from chassis.testing.servers import mongo_database
 from chassis.testing.tokens import TokenIssuer
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
 
 INTERNAL_TOKEN = "internal-token-of-the-catalog-tests-0001"
 
@@ -197,7 +199,7 @@ class FakeSubscriptions:
 
 
 def _bucket(user_id: uuid.UUID) -> int:
-    import zlib  # noqa: PLC0415 - the contract's formula, written down a second time on purpose
+    import zlib
 
     return zlib.crc32(str(user_id).encode()) & 255
 
@@ -298,6 +300,27 @@ async def client(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
         yield made
 
 
+class _Unlimited:
+    async def acquire(self) -> None:
+        """At once."""
+
+    async def pause(self, seconds: float) -> None:
+        """Not at all."""
+
+
+@pytest.fixture
+async def hasty(resources: Resources) -> AsyncIterator[Resources]:
+    """Resources whose TMDB client gives up at once, so that faults end soon."""
+    settings = resources.settings
+    patient = resources.tmdb
+    resources.tmdb = TmdbClient(
+        settings.tmdb_base_url, "test", _Unlimited(), Patience(tries=2, seconds=0.25, pause_seconds=0.01)
+    )
+    yield resources
+    await resources.tmdb.aclose()
+    resources.tmdb = patient
+
+
 @dataclass
 class Person:
     """Somebody with a token."""
@@ -356,14 +379,14 @@ def store(resources: Resources) -> Store:
     """Stores movies and genres as if TMDB had been asked."""
 
     async def put(movies: Sequence[Movie] = (), genres: Mapping[int, str] | None = None) -> None:
-        from catalog.domain.genres import GenreChanges  # noqa: PLC0415
+        from catalog.domain.genres import GenreChanges
 
         writer = resources.fenced_writer("movies", 1)
         await writer.begin()
         now = datetime.now(UTC)
         for start in range(0, len(movies), 1000):
             part = movies[start : start + 1000]
-            await writer.write(lambda session, part=part: resources.movie_writer.save_all(part, now, session))
+            await writer.write(partial(resources.movie_writer.save_all, part, now))
         if genres:
             changes = GenreChanges(added=dict(genres))
             await writer.write(lambda session: resources.genres.apply(changes, now, session))

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+
 from chassis.testing.http import assert_problem
 
 GENRES = {28: "Action", 35: "Comedy"}
@@ -167,7 +168,7 @@ async def test_a_refusal_never_rests_on_an_answer_that_was_under_way_before(
 
 @pytest.mark.usefixtures("films")
 async def test_an_empty_set_runs_no_query(client: Any, person: Any, monkeypatch: Any) -> None:
-    from catalog.storage.movies import MovieRepository  # noqa: PLC0415
+    from catalog.storage.movies import MovieRepository
 
     async def fail(*_: Any) -> None:
         raise AssertionError("queried")

@@ -5,6 +5,7 @@ from typing import Any
 
 import httpx
 import pytest
+
 from chassis.testing.http import assert_problem
 
 pytestmark = pytest.mark.usefixtures("store")

@@ -5,12 +5,12 @@ from typing import Any
 
 import httpx
 import pytest
-from catalog.domain.permission import GenreMatch, GenresMode, permitted
-from chassis.testing.http import running
 from hypothesis import given
 from hypothesis import strategies as st
 
+from catalog.domain.permission import GenreMatch, GenresMode, permitted
 from catalog.main import create_catalog_app
+from chassis.testing.http import running
 
 genres = st.frozensets(st.integers(1, 6), max_size=4)
 
@@ -46,7 +46,7 @@ def test_the_rule_is_the_oracle(film: Any, entitled: Any, requested: Any, match:
 
 
 @pytest.mark.parametrize("match", ["any", "all"])
-async def test_list_and_single_movie_agree_with_the_oracle(
+async def test_list_and_single_movie_agree_with_the_oracle(  # noqa: PLR0913 - fixtures
     match: str, make_settings: Any, store: Any, movie: Any, person: Any, subscriptions: Any
 ) -> None:
     choice = random.Random(20260501)

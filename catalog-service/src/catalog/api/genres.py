@@ -26,7 +26,7 @@ _ALWAYS = (UnauthenticatedError, InvalidTokenError, StoreUnavailableError, Inval
 
 
 @router.get("/v1/genres", summary="List genres", response_model=Page[GenreRead], responses=problem_responses(*_ALWAYS))
-async def list_genres(
+async def list_genres(  # noqa: PLR0913 - these are the parameters of the query
     request: Request,
     services: ServicesDep,
     page: PageParams,

@@ -86,7 +86,7 @@ def _order(
     return MovieOrder(SortKey(key), descending)
 
 
-async def list_movies(
+async def list_movies(  # noqa: PLR0913 - these are the parameters of the query
     request: Request,
     principal: CurrentPrincipal,
     services: ServicesDep,

@@ -18,7 +18,7 @@ _log = logging.getLogger(__name__)
 
 
 class GenreSync:
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all are needed, none has a sensible default
         self,
         tmdb: TmdbClient,
         genres: GenreRepository,

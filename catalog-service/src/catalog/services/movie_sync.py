@@ -16,7 +16,7 @@ from chassis.clock import Clock
 class MovieSync:
     """`interval` is the time between two runs, `walk_interval` that between two that walk through everything."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all are needed, none has a sensible default
         self,
         walk: MovieWalk,
         refresh: MovieRefresh,

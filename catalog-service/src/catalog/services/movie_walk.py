@@ -129,7 +129,7 @@ class _Batch:
 class MovieWalk:
     """One walk at a time; `per_genre` is how many of the most popular movies of a genre are wanted."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all are needed, none has a sensible default
         self,
         tmdb: TmdbClient,
         genres: GenreRepository,
@@ -208,20 +208,22 @@ class MovieWalk:
         return earlier + await self._cut(genre_id, middle + timedelta(days=1), last, walk, batch)
 
     async def _advance(self, walk: Walk, leg: Leg, batch: _Batch) -> None:
-        """Fetch the next pages of the span whose next movies are the most popular ones."""
-        span = max((span for span in leg.spans if not span.is_done), key=lambda span: span.popularity)
-        numbers = range(span.page, min(span.page + _PAGES_AT_ONCE, span.pages + 1))
+        """Fetch the next pages of the spans whose next movies are the most popular ones."""
+        open_spans = sorted((span for span in leg.spans if not span.is_done), key=lambda span: -span.popularity)
+        chosen = open_spans[:_PAGES_AT_ONCE]
+        of_each = -(-_PAGES_AT_ONCE // len(chosen))
         async with asyncio.TaskGroup() as group:
-            tasks = [
-                group.create_task(self._tmdb.discover(number, genre_id=leg.genre_id, **span.dates()))
-                for number in numbers
+            fetched = [
+                (span, group.create_task(self._tmdb.discover(number, genre_id=leg.genre_id, **span.dates())))
+                for span in chosen
+                for number in range(span.page, min(span.page + of_each, span.pages + 1))
             ]
-        for task in tasks:
+        for span, task in fetched:
             page = task.result()
             batch.add(page, walk)
             leg.taken += len(page.movies)
             span.popularity = min([span.popularity, *(movie.popularity for movie in page.movies)])
-        span.page = numbers.stop
+            span.page += 1
 
     def _close_leg(self, walk: Walk) -> None:
         leg = walk.leg

@@ -73,9 +73,10 @@ def _query(condition: GenreCondition, narrowed: MovieFilter) -> Document:
         clauses.append({"genreIds": wanted[0] if len(wanted) == 1 else {"$in": wanted}})
     if condition.within is not None:
         clauses.append({"genreIds": {"$not": {"$elemMatch": {"$nin": sorted(condition.within)}}}})
-    for word in narrowed.words or ():
-        # Both bounds have to hold for one word of the title, which only $elemMatch says.
-        clauses.append({"titleWords": {"$elemMatch": {"$gte": word, "$lt": word + _LAST_CHARACTER}}})
+    # Both bounds have to hold for one word of the title, which only $elemMatch says.
+    clauses.extend(
+        {"titleWords": {"$elemMatch": {"$gte": word, "$lt": word + _LAST_CHARACTER}}} for word in narrowed.words or ()
+    )
     released: Document = {}
     if narrowed.released_from is not None:
         released["$gte"] = narrowed.released_from.isoformat()

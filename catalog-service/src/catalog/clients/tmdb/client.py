@@ -22,6 +22,7 @@ from catalog.clients.tmdb.errors import (
     TmdbUnavailableError,
 )
 from catalog.clients.tmdb.models import (
+    AdultMovieError,
     MoviePage,
     UnreadableRowError,
     parse_changed_ids,
@@ -129,6 +130,8 @@ class TmdbClient:
         document = await self._document(f"/movie/{movie_id:d}", {"language": _LANGUAGE})
         try:
             return parse_movie(document)
+        except AdultMovieError as error:
+            raise TmdbNotFoundError(f"movie {movie_id}: {error}") from error
         except UnreadableRowError as error:
             raise TmdbMalformedError(f"movie {movie_id}: {error}") from error
 

@@ -25,6 +25,10 @@ class UnreadableRowError(ValueError):
     """A row that is no movie."""
 
 
+class AdultMovieError(UnreadableRowError):
+    """A movie that the lists leave out because we ask for that; a single one cannot be asked for like that."""
+
+
 def _is_id(value: Any) -> bool:
     return type(value) is int and 0 < value <= _MAX_ID
 
@@ -47,13 +51,15 @@ def _text(row: Mapping[str, Any], name: str, default: str | None = None) -> str:
 
 
 def _date(value: Any) -> date | None:
-    # TMDB writes "" for "none"; some rows lack the key, and some dates do not exist.
-    if not isinstance(value, str) or not _DATE.fullmatch(value):
+    # TMDB writes "" for "none", and some rows lack the key.
+    if value is None or value == "":
         return None
+    if not isinstance(value, str) or not _DATE.fullmatch(value):
+        raise UnreadableRowError("its release date is no date")
     try:
         return date.fromisoformat(value)
-    except ValueError:
-        return None
+    except ValueError as error:
+        raise UnreadableRowError("its release date does not exist") from error
 
 
 def _genre_ids(row: Mapping[str, Any]) -> tuple[int, ...]:
@@ -71,8 +77,7 @@ def parse_movie(row: Any) -> Movie:
     if not isinstance(row, dict) or not _is_id(row.get("id")):
         raise UnreadableRowError("its id is missing")
     if row.get("adult") is True:
-        # The lists leave these out because we ask for that; a single movie cannot be asked for like that.
-        raise UnreadableRowError("it is for adults")
+        raise AdultMovieError("it is for adults")
     title = _text(row, "title").strip()
     if not title:
         raise UnreadableRowError("its title is missing")

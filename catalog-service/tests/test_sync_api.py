@@ -1,0 +1,177 @@
+"""/v1/sync, and the scheduling behind it."""
+
+import asyncio
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from catalog.domain.sync import Routine
+from catalog.factory import create_genre_sync, create_movie_sync
+from catalog.jobs.leader import Leader
+from catalog.jobs.synchronization import Synchronization, SyncMetrics
+from chassis.metrics import new_registry
+from chassis.testing.http import assert_problem
+
+
+def synchronization(resources: Any) -> Synchronization:
+    return Synchronization(
+        create_genre_sync(resources),
+        create_movie_sync(resources),
+        resources.states,
+        resources.genres,
+        resources.revisions,
+        resources.fenced_writer,
+        SyncMetrics(new_registry()),
+        resources.clock,
+    )
+
+
+@asynccontextmanager
+async def working(resources: Any, name: str = "worker") -> Any:
+    """A worker that synchronises as long as the block runs."""
+    leader = Leader(resources.leases, "sync", name, synchronization(resources).lead)
+    task = asyncio.create_task(leader.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def until(condition: Any, seconds: float = 15) -> None:
+    async with asyncio.timeout(seconds):
+        while not await condition():
+            await asyncio.sleep(0.05)
+
+
+async def test_only_administrators(client: Any, person: Any) -> None:
+    for method in ("GET", "POST"):
+        assert_problem(await client.request(method, "/v1/sync"), 401, "unauthenticated")
+        assert_problem(await client.request(method, "/v1/sync", headers=person().headers), 403, "forbidden")
+
+
+async def test_a_first_start_fetches_everything_and_shows_it(
+    client: Any, person: Any, hasty: Any, simulator: Any
+) -> None:
+    admin = person(roles=("user", "admin"))
+    before = (await client.get("/v1/sync", headers=admin.headers)).json()
+    assert (before["genres"]["lastSyncedAt"], before["genres"]["nextSyncAt"], before["moviesHeld"]) == (None, None, 0)
+
+    async with working(hasty):
+
+        async def is_done() -> bool:
+            state = (await client.get("/v1/sync", headers=admin.headers)).json()
+            return bool(state["movies"]["lastSyncedAt"])
+
+        await until(is_done)
+
+        async def is_counted() -> bool:
+            return bool((await hasty.genres.all())[28].movie_count)
+
+        await until(is_counted)
+    after = (await client.get("/v1/sync", headers=admin.headers)).json()
+    assert after["moviesHeld"] == simulator.total()
+    assert after["genres"]["lastChanges"]["added"] == 19
+    assert after["movies"]["lastChanges"]["inserted"] == after["moviesHeld"]
+    for routine in ("genres", "movies"):
+        assert after[routine]["status"] == "idle"
+        assert after[routine]["lastError"] is None
+    checked, due = (datetime.fromisoformat(after["genres"][name]) for name in ("lastSyncedAt", "nextSyncAt"))
+    assert due - checked == timedelta(hours=2)
+
+
+async def test_with_a_stored_list_a_start_asks_nothing(hasty: Any, simulator: Any) -> None:
+    async with working(hasty):
+        await until(lambda: is_synced(hasty))
+    asked = len(simulator.requests("/3/"))
+
+    async with working(hasty, "another"):
+        await asyncio.sleep(1.2)
+
+    assert len(simulator.requests("/3/")) == asked
+
+
+async def is_synced(resources: Any) -> bool:
+    return (await resources.states.state(Routine.MOVIES)).checked_at is not None
+
+
+async def test_two_hours_after_the_last_check_it_asks_again(hasty: Any, simulator: Any) -> None:
+    async with working(hasty):
+        await until(lambda: is_synced(hasty))
+    long_ago = datetime.now(UTC) - timedelta(seconds=1)
+    await hasty.mongo.database["sync"].update_one({"_id": "genres"}, {"$set": {"nextAt": long_ago}})
+
+    async with working(hasty, "another"):
+
+        async def has_asked() -> bool:
+            return len(simulator.requests("/3/genre/movie/list")) == 2
+
+        await until(has_asked)
+
+
+async def test_of_fifty_requests_at_once_one_is_accepted_and_taken_up(
+    client: Any, person: Any, hasty: Any, simulator: Any
+) -> None:
+    admin = person(roles=("user", "admin"))
+    async with working(hasty):
+        await until(lambda: is_synced(hasty))
+    asked = len(simulator.requests("/3/genre/movie/list"))
+
+    answers = await asyncio.gather(*(client.post("/v1/sync", headers=admin.headers) for _ in range(50)))
+
+    assert sorted(answer.status_code for answer in answers) == [202] + [409] * 49
+    refused = next(answer for answer in answers if answer.status_code == 409)
+    assert_problem(refused, 409, "sync-running")
+    accepted = next(answer for answer in answers if answer.status_code == 202)
+    assert accepted.json()["requestedAt"] is not None
+    first = await hasty.states.state(Routine.MOVIES)
+    async with working(hasty, "another"):
+
+        async def is_idle() -> bool:
+            state = (await client.get("/v1/sync", headers=admin.headers)).json()
+            return (
+                state["requestedAt"] is None
+                and state["movies"]["status"] == state["genres"]["status"] == "idle"
+                and datetime.fromisoformat(state["movies"]["lastSyncedAt"]) > first.checked_at
+            )
+
+        await until(is_idle)
+        assert (await client.post("/v1/sync", headers=admin.headers)).status_code == 202
+    assert len(simulator.requests("/3/genre/movie/list")) >= asked + 1
+
+
+async def test_a_failure_is_shown_and_tried_again(
+    client: Any, person: Any, hasty: Any, simulator: Any, monkeypatch: Any
+) -> None:
+    from catalog.jobs import synchronization as module
+
+    monkeypatch.setattr(module, "retry_after", lambda failures, interval: timedelta(seconds=0.2))
+    admin = person(roles=("user", "admin"))
+    simulator.fault("error", status=429, path="/3/genre")
+    async with working(hasty):
+
+        async def has_failed_twice() -> bool:
+            state = (await client.get("/v1/sync", headers=admin.headers)).json()
+            return bool(state["genres"]["consecutiveFailures"] >= 2)
+
+        await until(has_failed_twice)
+        shown = (await client.get("/v1/sync", headers=admin.headers)).json()["genres"]
+        assert shown["lastError"]["code"] == "tmdb-throttled"
+        assert "429" in shown["lastError"]["message"]
+        assert shown["nextSyncAt"] is not None
+        simulator.heal()
+        await until(lambda: is_synced(hasty))
+    shown = (await client.get("/v1/sync", headers=admin.headers)).json()["genres"]
+    assert (shown["consecutiveFailures"], shown["lastError"]["code"]) == (0, "tmdb-throttled")
+    assert shown["totalFailures"] >= 2
+
+
+@pytest.mark.parametrize("body", ["{}", "x"])
+async def test_a_body_is_not_looked_at(client: Any, person: Any, body: str) -> None:
+    admin = person(roles=("user", "admin"))
+
+    answer = await client.post("/v1/sync", headers={**admin.headers, "content-type": "application/json"}, content=body)
+
+    assert answer.status_code == 202
