@@ -37,7 +37,10 @@ class Mongo:
             tz_aware=True,
             serverSelectionTimeoutMS=2000,
             connectTimeoutMS=2000,
-            timeoutMS=10_000,
+            waitQueueTimeoutMS=2000,
+            # Not timeoutMS: beside it the limit on server selection is ignored, and while the store is away every
+            # caller waits for the whole of it instead of two seconds.
+            socketTimeoutMS=10_000,
             maxPoolSize=50,
             uuidRepresentation="standard",
             appname="movie-package-suite",
