@@ -1,3 +1,4 @@
+# ruff: noqa: T201, INP001, S311 - a program for a terminal, run as a file, with random test data
 """How long reports and the administrators' page take, and what a CSV export costs in memory.
 
     PYTHONPATH=. .venv/bin/python watch-service/bench/reports.py [--users 1000 100000] [--films-each 4]
@@ -36,7 +37,7 @@ HISTORIES = (10, 1_000, 20_000)
 EXPORTED = 100_000
 GENRES = (12, 14, 16, 18, 27, 28, 35, 36, 37, 53, 80, 99, 878, 9648, 10402, 10749, 10751, 10752, 10770)
 START = datetime(2000, 1, 1, tzinfo=UTC)
-BATCH = 5_000
+BATCH = 2_000
 issuer = TokenIssuer()
 
 
@@ -63,10 +64,11 @@ async def store(mongo: Mongo, counts: dict[uuid.UUID, int]) -> None:
     await database["genres"].insert_many([{"_id": g, "name": f"Genre {g}", "revision": 1} for g in GENRES])
     pending: list[Document] = []
     for user_id, films in counts.items():
-        pending.extend(history(user_id, films))
-        if len(pending) >= BATCH:
-            await database["watched"].insert_many(pending, ordered=False)
-            pending = []
+        for document in history(user_id, films):
+            pending.append(document)
+            if len(pending) == BATCH:
+                await database["watched"].insert_many(pending, ordered=False)
+                pending = []
     if pending:
         await database["watched"].insert_many(pending, ordered=False)
     ordered = sorted(counts)
@@ -113,6 +115,7 @@ class Api:
         headers = {**issuer.bearer(user, ("user", "admin")), "Accept": "text/csv"}
         lines = 0
         async with self.http.stream("GET", path, headers=headers) as answer:
+            answer.raise_for_status()
             async for chunk in answer.aiter_bytes():
                 lines += chunk.count(b"\r\n")
         return lines

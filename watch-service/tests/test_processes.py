@@ -132,6 +132,7 @@ def test_consumed_events_are_those_of_the_contract(event_type: str, queue: str, 
     folder = contracts_directory() / "events"
     example = orjson.loads((folder / f"{event_type}.example.json").read_bytes())
     schema = orjson.loads((folder / f"{event_type}.schema.json").read_bytes())
-    jsonschema.validate(example, schema)
+    whole = "specversion" in schema["required"]
+    jsonschema.validate(example if whole else example["data"], schema)
     model.model_validate(example["data"])
     assert event_type in handlers(_nothing)[queue]

@@ -24,6 +24,7 @@ from watch.domain.history import (
     bound_in_milliseconds,
 )
 from watch.domain.text import fold, words
+from watch.storage.batches import batches
 from watch.storage.genres import GenreRepository
 from watch.storage.transactions import Session
 
@@ -123,9 +124,9 @@ class HistoryRepository:
         everything = {"userId": user_id}
         async with translate_outage():
             while await self._watched.find_one(everything, {"movieId": 1}):
-                async with self._watched.find(everything, {"movieId": 1}, batch_size=_BATCH) as cursor:
-                    while found := await cursor.to_list(_BATCH):
-                        await self._watched.delete_many({"_id": {"$in": [document["_id"] for document in found]}})
+                cursor = self._watched.find(everything, {"movieId": 1}, batch_size=_BATCH)
+                async for found in batches(cursor, _BATCH):
+                    await self._watched.delete_many({"_id": {"$in": [document["_id"] for document in found]}})
 
     async def list_page(
         self, user_id: uuid.UUID, wanted: HistoryFilter, order: Order, page: PageRequest
@@ -145,8 +146,8 @@ class HistoryRepository:
     ) -> AsyncIterator[Sequence[WatchedMovie]]:
         """All entries that `wanted` means, a batch at a time."""
         cursor = self._watched.find(_condition(user_id, wanted), _SHOWN, batch_size=_BATCH).sort(_sort(order))
-        async with translate_outage(), cursor:
-            while found := await cursor.to_list(_BATCH):
+        async with translate_outage():
+            async for found in batches(cursor, _BATCH):
                 yield await self._entries(found)
 
     async def _entries(self, found: Iterable[Document]) -> list[WatchedMovie]:

@@ -15,6 +15,7 @@ from pymongo.errors import DuplicateKeyError
 from chassis.mongo import Document, MongoDatabase, translate_outage
 from chassis.pagination import PageRequest, Slice
 from watch.domain.errors import UserDeletedError
+from watch.storage.batches import batches
 from watch.storage.directory import Directory
 from watch.storage.transactions import Session
 
@@ -93,8 +94,8 @@ class UserRepository:
         self, user_ids: frozenset[uuid.UUID] | None, min_films: int
     ) -> AsyncIterator[Sequence[uuid.UUID]]:
         """All of the users that `list_with_films` pages through, a batch at a time."""
-        async with translate_outage(), self._in_order(_with_films(user_ids, min_films)) as cursor:
-            while found := await cursor.to_list(_BATCH):
+        async with translate_outage():
+            async for found in batches(self._in_order(_with_films(user_ids, min_films)), _BATCH):
                 yield [document["_id"] for document in found]
 
     def _in_order(self, condition: Document) -> AsyncCursor[Document]:
