@@ -28,7 +28,7 @@ async def _service() -> AsyncIterator[RecordingUpstream]:
     await upstream.stop()
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def service(_service: RecordingUpstream) -> RecordingUpstream:
     """The service behind every path that is not identity's, with nothing recorded yet."""
     _service.handler = echo
