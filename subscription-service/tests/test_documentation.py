@@ -29,6 +29,11 @@ def test_the_document_is_valid_and_says_every_problem(settings: Any, resources: 
     }
     assert {"package-archived", "package-name-taken", "precondition-failed", "precondition-required"} <= codes
     assert {"unknown-genre", "dependency-unavailable", "package-not-found", "forbidden"} <= codes
+    for name in ("getPackage", "listPackages", "getEntitlements", "listSubscriptions"):
+        assert "If-None-Match" in {parameter["name"] for parameter in operations[name]["parameters"]}
+        assert "304" in operations[name]["responses"]
+    for name in ("createPackage", "subscribe", "subscribeUsers"):
+        assert "Idempotency-Key" in {parameter["name"] for parameter in operations[name]["parameters"]}
     update = document["components"]["schemas"]["PackageUpdate"]["properties"]
     assert update["name"].get("type") == "string"
     assert update["genreIds"].get("type") == "array"

@@ -35,8 +35,20 @@ async def _idempotency(
 
 Idempotency = Annotated[IdempotentRequest | None, Depends(_idempotency)]
 
+
+async def _if_none_match(
+    _: Annotated[
+        str | None,
+        Header(alias="If-None-Match", description="Tags the client has: 304 if one is current."),
+    ] = None,
+) -> None:
+    """Documents the header; `answers.shown` reads it."""
+
+
+CONDITIONAL = Depends(_if_none_match)
+
 IfMatch = Annotated[
     str | None, Header(alias="If-Match", description="The `ETag` of the state that this change is based on. Required.")
 ]
 
-__all__ = ["CurrentAdmin", "CurrentPrincipal", "CurrentResources", "Idempotency", "IfMatch"]
+__all__ = ["CONDITIONAL", "CurrentAdmin", "CurrentPrincipal", "CurrentResources", "Idempotency", "IfMatch"]

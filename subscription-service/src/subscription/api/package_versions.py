@@ -9,7 +9,7 @@ from chassis.auth import authenticated
 from chassis.fields import QueryInt
 from chassis.pagination import Page, PageParams
 from subscription.api import answers
-from subscription.api.dependencies import CurrentPrincipal, CurrentResources
+from subscription.api.dependencies import CONDITIONAL, CurrentPrincipal, CurrentResources
 from subscription.api.packages import PackageId
 from subscription.api.schemas.packages import PackageVersionRead
 from subscription.domain.errors import PackageNotFoundError, PackageVersionNotFoundError
@@ -24,6 +24,7 @@ VersionNumber = Annotated[QueryInt, Path(ge=1, le=2**31 - 1, description="Counts
     "",
     response_model=Page[PackageVersionRead],
     responses=answers.reading(PackageNotFoundError),
+    dependencies=[CONDITIONAL],
     summary="List the versions of a package",
 )
 async def list_package_versions(
@@ -39,6 +40,7 @@ async def list_package_versions(
     "/{version}",
     response_model=PackageVersionRead,
     responses=answers.reading(PackageNotFoundError, PackageVersionNotFoundError),
+    dependencies=[CONDITIONAL],
     summary="Read a version of a package",
 )
 async def get_package_version(

@@ -13,7 +13,14 @@ from chassis.http import PeerUnavailableError
 from chassis.idempotency import Answer
 from chassis.pagination import Page, PageParams
 from subscription.api import answers
-from subscription.api.dependencies import CurrentAdmin, CurrentPrincipal, CurrentResources, Idempotency, IfMatch
+from subscription.api.dependencies import (
+    CONDITIONAL,
+    CurrentAdmin,
+    CurrentPrincipal,
+    CurrentResources,
+    Idempotency,
+    IfMatch,
+)
 from subscription.api.schemas.packages import EditPreviewRead, PackageCreate, PackageRead, PackageUpdate, composed
 from subscription.api.schemas.subscriptions import BulkSubscriptionCreate, BulkSubscriptionRead
 from subscription.domain.errors import (
@@ -80,7 +87,13 @@ async def create_package(
     return answer.to_response()
 
 
-@router.get("", response_model=Page[PackageRead], responses=answers.reading(), summary="List packages")
+@router.get(
+    "",
+    response_model=Page[PackageRead],
+    responses=answers.reading(),
+    dependencies=[CONDITIONAL],
+    summary="List packages",
+)
 async def list_packages(  # noqa: PLR0913 - FastAPI injects each
     request: Request,
     caller: CurrentPrincipal,
@@ -114,6 +127,7 @@ async def list_packages(  # noqa: PLR0913 - FastAPI injects each
     "/{packageId}",
     response_model=PackageRead,
     responses=answers.reading(PackageNotFoundError),
+    dependencies=[CONDITIONAL],
     summary="Read a package",
 )
 async def get_package(

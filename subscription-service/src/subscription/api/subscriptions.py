@@ -11,7 +11,7 @@ from chassis.fields import Id
 from chassis.idempotency import Answer
 from chassis.pagination import Page, PageParams
 from subscription.api import answers
-from subscription.api.dependencies import CurrentPrincipal, CurrentResources, Idempotency
+from subscription.api.dependencies import CONDITIONAL, CurrentPrincipal, CurrentResources, Idempotency
 from subscription.api.schemas.subscriptions import SubscriptionCreate, SubscriptionRead
 from subscription.domain.errors import (
     AlreadySubscribedError,
@@ -69,6 +69,7 @@ async def subscribe(
     "",
     response_model=Page[SubscriptionRead],
     responses=answers.reading(ForbiddenError),
+    dependencies=[CONDITIONAL],
     summary="List subscriptions",
 )
 async def list_subscriptions(  # noqa: PLR0913 - FastAPI injects each
@@ -100,6 +101,7 @@ async def list_subscriptions(  # noqa: PLR0913 - FastAPI injects each
     "/{subscriptionId}",
     response_model=SubscriptionRead,
     responses=answers.reading(SubscriptionNotFoundError),
+    dependencies=[CONDITIONAL],
     summary="Read a subscription",
 )
 async def get_subscription(

@@ -38,11 +38,10 @@ class SubscriberMoveService:
 
         Returns the move's id; None when nobody has to be moved.
         """
-        subscribers = await SubscriptionRepository(session).subscribers_by_version(package.id, now)
-        older = [version for version in subscribers if version < package.version]
-        if not older:
+        oldest = await SubscriptionRepository(session).oldest_version(package.id)
+        if oldest is None or oldest >= package.version:
             return None
-        move = SubscriberMove(new_id(), package.id, min(older), package.version, 0, is_finished=False)
+        move = SubscriberMove(new_id(), package.id, oldest, package.version, 0, is_finished=False)
         await SubscriberMoveRepository(session).insert(move, by, now)
         return move.id
 

@@ -35,9 +35,10 @@ class EntitlementRepository:
         which means that nothing was ever granted.
         """
         table = entitlements_revisions
-        statement = insert(table).on_duplicate_key_update(revision=table.c.revision)
         rows = [{"user_id": user, "bucket": bucket_of(user), "revision": 0} for user in sorted(users)]
-        await self._session.execute(statement, rows)
+        # One statement with many rows: the driver sends a list of parameters one by one where MySQL names the new row.
+        statement = insert(table).values(rows).on_duplicate_key_update(revision=table.c.revision)
+        await self._session.execute(statement)
 
     async def bump(self, users: Collection[uuid.UUID]) -> None:
         """Count one change for each of these (locked) users."""

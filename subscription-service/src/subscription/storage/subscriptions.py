@@ -184,6 +184,14 @@ class SubscriptionRepository:
         )
         return {row.package_version: row.subscribers for row in await self._session.execute(statement)}
 
+    async def oldest_version(self, package_id: uuid.UUID) -> int | None:
+        """The lowest version that a subscription stored as active is pinned to; None without any."""
+        statement = select(func.min(subscriptions.c.package_version)).where(
+            subscriptions.c.package_id == package_id, subscriptions.c.status == _ACTIVE
+        )
+        oldest: int | None = (await self._session.execute(statement)).scalar_one()
+        return oldest
+
     async def older_subscribers(self, package_id: uuid.UUID, version: int, limit: int) -> Sequence[uuid.UUID]:
         """The first users, by version and id, whose subscription is stored as active on an older version."""
         statement = (
