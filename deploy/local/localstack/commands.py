@@ -10,7 +10,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from localstack import bootstrap, lifecycle, logs_view, planning, probes, procfs, services
+from localstack import bootstrap, lifecycle, logs_view, planning, probes, procfs, services, tmdb_source
 from localstack.errors import StackError
 from localstack.plan import External, Plan
 from localstack.ports import THROW_AWAY_OFFSETS
@@ -47,6 +47,8 @@ def up(options: argparse.Namespace) -> int:
             lifecycle.stop(plan.state)
             raise
         say(f"ready after {time.monotonic() - began:.1f} s")
+        if not options.servers_only:
+            tmdb_source.refresh(plan, say)
     if options.servers_only:
         _print_exports(_plan(options, servers_only=True))
         return 0
