@@ -109,21 +109,22 @@ class Servers:
 @contextmanager
 def laboratory(*, servers_only: bool = True, replicas: int = 1) -> Iterator[Servers]:
     """Servers with ports and data of their own; nothing is left behind."""
-    with mock.patch.dict(os.environ, {**_OWN_SERVERS, "REPLICAS": str(replicas)}):
-        bootstrap.ensure(planning.ROOT, External.of(planning.environment()), lambda _: None)
-        claim = claim_offset()
-        try:
-            with tempfile.TemporaryDirectory(prefix="faults-") as folder:
+    claim = claim_offset()
+    try:
+        with tempfile.TemporaryDirectory(prefix="faults-") as folder:
+            # Only while the plan is made: other tests of this run read the same variables.
+            with mock.patch.dict(os.environ, {**_OWN_SERVERS, "REPLICAS": str(replicas)}):
+                bootstrap.ensure(planning.ROOT, External.of(planning.environment()), lambda _: None)
                 plan = planning.make(
                     State(Path(folder)), "test", throw_away=True, offset=claim.offset, servers_only=servers_only
                 )
                 servers = Servers(plan)
-                try:
-                    yield servers
-                finally:
-                    servers.end()
-        finally:
-            claim.release()
+            try:
+                yield servers
+            finally:
+                servers.end()
+    finally:
+        claim.release()
 
 
 def is_listening(port: int) -> bool:
