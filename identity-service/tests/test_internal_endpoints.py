@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
+
 from chassis.testing.http import assert_problem
 
 INTERNAL = {"Authorization": "Bearer internal-token-of-the-test-suite-0123456789"}
@@ -17,7 +18,7 @@ INTERNAL = {"Authorization": "Bearer internal-token-of-the-test-suite-0123456789
 async def test_only_the_suites_own_processes_may_ask(
     api: httpx.AsyncClient, admin: Any, method: str, path: str
 ) -> None:
-    body = {"ids": []} if method == "POST" else None
+    body: dict[str, list[str]] | None = {"ids": []} if method == "POST" else None
     for headers in ({}, admin.bearer, {"Authorization": "Bearer x"}, {"Authorization": INTERNAL["Authorization"][:-1]}):
         answer = await api.request(method, path, json=body, headers=headers)
         assert_problem(answer, 401, "unauthenticated")
@@ -44,7 +45,7 @@ async def test_a_thousand_ids_are_the_most(api: httpx.AsyncClient) -> None:
     assert_problem(answer, 422, "invalid-request")
 
 
-async def test_the_snapshot_holds_what_was_ended_lately(
+async def test_the_snapshot_holds_what_was_ended_lately(  # noqa: PLR0913 - fixtures
     api: httpx.AsyncClient, other_api: httpx.AsyncClient, admin: Any, register: Any, log_in: Any, sql: Any
 ) -> None:
     import jwt

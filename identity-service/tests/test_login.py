@@ -9,6 +9,7 @@ import bcrypt
 import httpx
 import jwt
 import pytest
+
 from chassis.testing.http import assert_problem
 
 WRONG = "a tandem for two fish"

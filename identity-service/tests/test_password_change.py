@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import httpx
+
 from chassis.testing.http import assert_problem
 
 NEW = "four cats in a canoe"
@@ -14,7 +15,7 @@ def change(account: Any, new: str = NEW) -> dict[str, str]:
     return {"currentPassword": account.password, "newPassword": new}
 
 
-async def test_a_change_ends_every_other_session_and_keeps_this_one(
+async def test_a_change_ends_every_other_session_and_keeps_this_one(  # noqa: PLR0913 - fixtures
     api: httpx.AsyncClient, other_api: httpx.AsyncClient, user: Any, log_in: Any, inbox: Any, deliver: Any
 ) -> None:
     other = await log_in(user)
@@ -47,7 +48,8 @@ async def test_the_new_password_keeps_the_rules(api: httpx.AsyncClient, user: An
 
 
 async def test_bodies_that_are_not_as_documented_are_refused(api: httpx.AsyncClient, user: Any) -> None:
-    for body in ({}, {"newPassword": NEW}, {"currentPassword": user.password}, {**change(user), "more": 1}, []):
+    bodies: list[Any] = [{}, {"newPassword": NEW}, {"currentPassword": user.password}, {**change(user), "more": 1}, []]
+    for body in bodies:
         assert_problem(await api.put(PATH, json=body, headers=user.bearer), 422, "invalid-request")
 
 

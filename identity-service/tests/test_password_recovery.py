@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
+
 from chassis.testing.http import assert_problem
 
 NEW = "four cats in a canoe"
@@ -25,7 +26,7 @@ async def login_status(client: httpx.AsyncClient, email: str, password: str) -> 
     return answer.status_code
 
 
-async def test_known_unknown_disabled_and_throttled_get_the_same_answer(
+async def test_known_unknown_disabled_and_throttled_get_the_same_answer(  # noqa: PLR0913 - fixtures
     api: httpx.AsyncClient, user: Any, stranger: Any, new_email: Callable[[], str], sql: Any, inbox: Any, deliver: Any
 ) -> None:
     await sql("UPDATE users SET status = 'disabled' WHERE email = :email", email=stranger.email)
@@ -74,7 +75,7 @@ async def test_the_mail_has_link_and_token_and_goes_to_the_stored_address(
     assert "30 minutes" in text
 
 
-async def test_a_reset_sets_the_password_and_ends_everything(
+async def test_a_reset_sets_the_password_and_ends_everything(  # noqa: PLR0913 - fixtures
     api: httpx.AsyncClient,
     other_api: httpx.AsyncClient,
     user: Any,
@@ -248,7 +249,7 @@ async def test_two_workers_send_each_mail_once(build: Any, register: Any, api: h
     assert [len(inbox.texts_for(account.email)) for account in accounts] == [1] * 6
 
 
-async def test_a_mail_whose_worker_died_is_taken_by_another(
+async def test_a_mail_whose_worker_died_is_taken_by_another(  # noqa: PLR0913 - fixtures
     api: httpx.AsyncClient, resources: Any, user: Any, inbox: Any, deliver: Any, sql: Any
 ) -> None:
     await deliver()
@@ -265,4 +266,4 @@ async def test_a_mail_whose_worker_died_is_taken_by_another(
 async def test_the_token_is_nowhere_in_the_database(user: Any, reset_token: Any, resources: Any, sql: Any) -> None:
     token = await reset_token(user.email)
     for table in ("reset_tokens", "mail_jobs", "audit_events", "outbox_events", "rate_counters"):
-        assert token not in str(await sql(f"SELECT * FROM {table}"))
+        assert token not in str(await sql(f"SELECT * FROM {table}"))  # noqa: S608 - names of tables, from the lines above

@@ -5,6 +5,7 @@ from typing import Any
 
 import httpx
 import pytest
+
 from chassis.testing.http import assert_problem
 
 
@@ -13,7 +14,8 @@ async def refresh(client: httpx.AsyncClient, token: str) -> httpx.Response:
 
 
 async def age_use(sql: Any, seconds: int) -> None:
-    await sql(f"UPDATE refresh_tokens SET used_at = used_at - INTERVAL {seconds} SECOND WHERE used_at IS NOT NULL")
+    statement = "UPDATE refresh_tokens SET used_at = used_at - INTERVAL :seconds SECOND WHERE used_at IS NOT NULL"
+    await sql(statement, seconds=seconds)
 
 
 async def is_alive(client: httpx.AsyncClient, pair: Any) -> bool:

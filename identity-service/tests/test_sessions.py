@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
+
 from chassis.testing.http import assert_problem
 
 

@@ -131,6 +131,7 @@ LEET = str.maketrans({"a": "@", "o": "0", "e": "3", "i": "1", "s": "$"})
 
 
 def words_with_suffixes() -> Iterator[str]:
+    yield from WORDS
     for word, suffix in product(WORDS, SUFFIXES):
         yield word + suffix
     for word, suffix in product(WORDS, ["123", "1234", "12345", "123456", "2024", "2025", "2026"]):

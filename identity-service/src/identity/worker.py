@@ -22,7 +22,7 @@ async def run(settings: Settings) -> None:
     registry = new_registry()
     resources = build_resources(settings, registry)
     publisher = Publisher(settings.broker_url.get_secret_value(), "identity-worker", load_topology())
-    relay = SqlRelay(resources.database, outbox, publisher, RelayMetrics(registry))
+    relay = SqlRelay(resources.database, outbox, publisher, RelayMetrics(registry), heartbeat_of="identity")
 
     async def schema_is_current() -> None:
         await require_schema(resources.database.engine, MIGRATIONS)

@@ -1,5 +1,6 @@
 """Logging in: from e-mail address and password to a session with its first pair of tokens."""
 
+import asyncio
 from datetime import datetime, timedelta
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -13,7 +14,7 @@ from identity.domain.users import User
 from identity.security.access_tokens import AccessTokenIssuer
 from identity.security.passwords import PasswordHasher
 from identity.security.tokens import new_refresh_token, token_digest
-from identity.services.throttle import LoginThrottle
+from identity.services.throttle import Attempt, LoginThrottle
 from identity.storage import audit, sessions, users
 
 
@@ -42,26 +43,37 @@ class AuthenticationService:
 
         Raises `InvalidCredentialsError`, `TooManyRequestsError`, `OverloadedError`.
         """
-        try:
-            async with self._throttle.attempt(email, client.ip) as attempt:
-                pair = await self._check_and_start(email, password, client)
-                attempt.succeeded = pair is not None
-        except TooManyRequestsError:
-            await self._record(AuditEvent(Action.LOGIN, Result.THROTTLED, ip=client.ip))
-            raise
+        # Shielded: a client that leaves must not keep a failure from being counted.
+        pair = await asyncio.shield(self._log_in(email, password, client))
         if pair is None:
             raise InvalidCredentialsError
         return pair
 
-    async def _check_and_start(self, email: str, password: str, client: Client) -> TokenPair | None:
+    async def _log_in(self, email: str, password: str, client: Client) -> TokenPair | None:
+        try:
+            async with self._throttle.attempt(email, client.ip) as attempt:
+                return await self._check_and_start(attempt, email, password, client)
+        except TooManyRequestsError:
+            await self._record(AuditEvent(Action.LOGIN, Result.THROTTLED, ip=client.ip))
+            raise
+
+    async def _check_and_start(self, attempt: Attempt, email: str, password: str, client: Client) -> TokenPair | None:
         user = await self._database.read(lambda session: users.find_by_email(session, email))
         verified = await self._hasher.verify(password, None if user is None else user.password_hash)
-        if user is None or not verified or not user.is_active:
-            subject = None if user is None else user.id
-            await self._record(AuditEvent(Action.LOGIN, Result.FAILURE, subject_id=subject, ip=client.ip))
-            return None
-        known = await self._upgrade_hash(user, password)
-        return await self._database.transaction(lambda session: self._start(session, known, client))
+        proven = await self._upgrade_hash(user, password) if user and verified and user.is_active else None
+        subject = None if user is None else user.id
+
+        async def conclude(session: AsyncSession) -> TokenPair | None:
+            pair = None if proven is None else await self._start(session, proven, client)
+            await self._throttle.settle(session, attempt, pair is not None)
+            if pair is None:
+                refusal = AuditEvent(Action.LOGIN, Result.FAILURE, subject_id=subject, ip=client.ip)
+                await audit.append(session, refusal)
+            return pair
+
+        pair = await self._database.transaction(conclude)
+        attempt.settled = True
+        return pair
 
     async def _start(self, session: AsyncSession, verified: User, client: Client) -> TokenPair | None:
         user = await users.lock(session, verified.id)
@@ -113,16 +125,29 @@ class AuthenticationService:
 
         Raises `InvalidCurrentPasswordError`, `TooManyRequestsError`, `OverloadedError`.
         """
+        if not await asyncio.shield(self._confirm(user, password, client, action)):
+            raise InvalidCurrentPasswordError
+
+    async def _confirm(self, user: User, password: str, client: Client, action: Action) -> bool:
         try:
             # Counted per user and not per address: only a holder of the user's token gets here.
             async with self._throttle.attempt(f"user:{user.id}", "any") as attempt:
-                attempt.succeeded = await self._hasher.verify(password, user.password_hash)
+                return await self._check_current(attempt, user, password, client, action)
         except TooManyRequestsError:
             await self._record(self._about(user, action, Result.THROTTLED, client))
             raise
-        if not attempt.succeeded:
-            await self._record(self._about(user, action, Result.FAILURE, client))
-            raise InvalidCurrentPasswordError
+
+    async def _check_current(self, attempt: Attempt, user: User, password: str, client: Client, action: Action) -> bool:
+        verified = await self._hasher.verify(password, user.password_hash)
+
+        async def conclude(session: AsyncSession) -> None:
+            await self._throttle.settle(session, attempt, verified)
+            if not verified:
+                await audit.append(session, self._about(user, action, Result.FAILURE, client))
+
+        await self._database.transaction(conclude)
+        attempt.settled = True
+        return verified
 
     @staticmethod
     def _about(user: User, action: Action, result: Result, client: Client) -> AuditEvent:

@@ -72,13 +72,13 @@ def exceeded(limit: RateLimit, now: datetime, end: datetime) -> TooManyRequestsE
 
 @dataclass
 class Attempt:
-    """One attempt to prove knowledge of a password; its holder says how it ended, if it got that far."""
+    """One attempt to prove knowledge of a password; `settled` once the transaction that says how it ended is done."""
 
     account: bytes
     address: bytes
     address_slot: bytes
     account_slot: bytes
-    succeeded: bool | None = None
+    settled: bool = False
 
 
 class LoginThrottle:
@@ -107,8 +107,8 @@ class LoginThrottle:
     async def attempt(self, account: str, ip: str) -> AsyncIterator[Attempt]:
         """Count an attempt before the password is looked at, and its outcome afterwards.
 
-        Raises `TooManyRequestsError`, for a right password as well. The caller sets `succeeded`; an attempt
-        that ends without an outcome (overload, lost database) costs nothing.
+        Raises `TooManyRequestsError`, for a right password as well. The caller writes the outcome with `settle`
+        and sets `settled` after its commit; an attempt without an outcome (overload, lost database) costs nothing.
         """
         block = address_block(ip)
         attempt = Attempt(
@@ -121,8 +121,8 @@ class LoginThrottle:
         try:
             yield attempt
         finally:
-            # Shielded: a client that leaves must not keep its failure from being counted.
-            await asyncio.shield(self._database.transaction(lambda session: self._finish(session, attempt)))
+            if not attempt.settled:
+                await self._database.transaction(lambda session: self.settle(session, attempt, None))
 
     async def _begin(self, attempt: Attempt) -> None:
         deadline = time.monotonic() + _WAIT_SECONDS
@@ -160,17 +160,18 @@ class LoginThrottle:
         )
         return verdict
 
-    async def _finish(self, session: AsyncSession, attempt: Attempt) -> None:
+    async def settle(self, session: AsyncSession, attempt: Attempt, succeeded: bool | None) -> None:
+        """Write in the caller's transaction how the attempt ended; None when it ended without an outcome."""
         state = await throttles.lock_attempts(session, attempt.account, attempt.address)
         now = await database_now(session)
         outcome: dict[str, object] = {}
-        if attempt.succeeded:
+        if succeeded:
             outcome = {"failures": 0, "last_failure_at": None, "succeeded_at": now}
-        elif attempt.succeeded is False:
+        elif succeeded is False:
             outcome = {"failures": state.failures + 1, "last_failure_at": now}
             window = timedelta(seconds=self._account_limit.window_seconds)
             await throttles.count(session, attempt.account_slot, now, window)
-        if attempt.succeeded is not False:
+        if succeeded is not False:
             await throttles.uncount(session, attempt.address_slot)
         await throttles.save_attempts(
             session, attempt.account, attempt.address, now, pending=max(0, state.pending - 1), **outcome
