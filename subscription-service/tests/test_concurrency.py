@@ -1,14 +1,18 @@
 """Fifty at once: exactly one wins where one may, everybody is answered, and what is stored adds up."""
 
 import asyncio
+import uuid
 from collections import Counter
 from collections.abc import Awaitable
 from typing import Any
 
 import httpx
+import pytest
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from chassis.ids import new_id
 from chassis.testing.http import assert_problem
+from subscription.storage.packages import PackageRepository
 
 MANY = 50
 
@@ -139,6 +143,26 @@ async def test_archiving_while_many_subscribe_leaves_nobody_in_between(api: Any,
     assert set(statuses) <= {201, 204, 409}
     active = (await admin("GET", f"/v1/subscriptions?packageId={made.json()['id']}")).headers["x-total-count"]
     assert int(active) == statuses[201]
+
+
+@pytest.mark.parametrize("change", ["archive", "edit"])
+async def test_a_package_does_not_change_under_a_subscription_being_made(
+    api: Any, admin: Any, resources: Any, change: str
+) -> None:
+    made = await api.new_package()
+    path = made.headers["location"]
+
+    async def subscribing(session: AsyncSession) -> asyncio.Task[httpx.Response]:
+        await PackageRepository(session).find_for_subscription(uuid.UUID(made.json()["id"]))
+        method, body = ("DELETE", None) if change == "archive" else ("PATCH", {"description": "new"})
+        changing = asyncio.create_task(admin(method, path, body, if_match="*"))
+        # The change has had all the time it needs, and waits.
+        await asyncio.wait([changing], timeout=0.3)
+        assert not changing.done()
+        return changing
+
+    answer = await (await resources.database.transaction(subscribing))
+    assert answer.status_code == (204 if change == "archive" else 200)
 
 
 async def test_deleting_a_user_while_subscribing_leaves_nothing(

@@ -125,8 +125,8 @@ def _small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("_small_batches")
-async def test_a_worker_finishes_what_a_request_has_left(
-    api: Any, resources: Any, monkeypatch: pytest.MonkeyPatch, clock: Any, events: Any
+async def test_a_worker_finishes_what_a_request_has_left(  # noqa: PLR0913 - fixtures
+    api: Any, resources: Any, monkeypatch: pytest.MonkeyPatch, clock: Any, events: Any, sql: Any
 ) -> None:
     package = (await api.new_package(28)).json()
     users = [api.user() for _ in range(10)]
@@ -153,7 +153,11 @@ async def test_a_worker_finishes_what_a_request_has_left(
     assert await late.genre_ids() == [35]
     for user in users:
         assert [event["revision"] for event in await events.of_user(user.user_id)] == [1, 2]
-    assert await resources.moves.resume_stalled() == 0
+    (move,) = await sql(
+        "SELECT moved, finished_at IS NOT NULL AS finished FROM subscriber_moves WHERE package_id = UNHEX(:id)",
+        id=package["id"].replace("-", ""),
+    )
+    assert (move.moved, move.finished) == (10, 1)
 
 
 @pytest.mark.usefixtures("_small_batches")
