@@ -17,7 +17,7 @@ from chassis.testing.tokens import TokenIssuer
 from watch.config import Settings
 
 # Held in memory as Python objects these take more than twice the bar; `bench/` streams 100 000.
-FILMS = 40_000
+FILMS = 25_000
 BAR_BYTES = 20 * 2**20
 
 
