@@ -112,26 +112,23 @@ async def test_commands_prepare_a_database_and_make_administrators(environment: 
     for _ in range(2):
         status, _ = await command(environment, "migrate", **ADMIN)
         assert status == 0
-    status, out = await command(
-        environment, "create-admin", "--email", "root@example.com", text=ADMIN["ADMIN_PASSWORD"]
-    )
+    phrase = ADMIN["ADMIN_PASSWORD"]
+    status, out = await command(environment, "create-admin", "--email", "root@example.com", text=phrase)
     assert (status, "email-taken" in out) == (1, True)
     status, out = await command(environment, "create-admin", "--email", "two@example.com", text="short\n")
     assert (status, "at least 12" in out) == (1, True)
     status, out = await command(environment, "create-admin", "--email", "nonsense", text=phrase)
     assert (status, "must be an e-mail address" in out) == (1, True)
-    status, out = await command(
-        environment, "create-admin", "--email", "two@example.com", text="a bicycle for two fish\n"
-    )
+    status, out = await command(environment, "create-admin", "--email", "two@example.com", text=phrase + "\n")
     assert (status, "two@example.com" in out) == (0, True)
     status, out = await command(environment, "keys", "rotate")
     assert (status, out.count("active"), out.count("published")) == (0, 1, 1)
     async with started(environment, "api") as url, httpx.AsyncClient(base_url=url, trust_env=False) as client:
         await until(lambda: reachable(f"{url}/readyz"))
-        body = {"email": "root@example.com", "password": ADMIN["ADMIN_PASSWORD"]}
+        body = {"email": "root@example.com", "password": phrase}
         bearer = {"Authorization": f"Bearer {(await client.post('/v1/auth/login', json=body)).json()['accessToken']}"}
-        users = (await client.get("/v1/users?role=admin", headers=bearer)).json()["data"]
-        assert [user["email"] for user in users] == ["root@example.com", "two@example.com"]
+        admins = (await client.get("/v1/users?role=admin", headers=bearer)).json()["data"]
+        assert [admin["email"] for admin in admins] == ["root@example.com", "two@example.com"]
 
 
 async def test_an_api_without_its_database_starts_answers_503_and_says_it_is_not_ready(

@@ -1,7 +1,7 @@
 """Sessions: who is asking, refreshing, listing and ending."""
 
 import uuid
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -105,10 +105,11 @@ class SessionService:
         # Unused when it was read, used now: a true race, which the other request has won.
         if not await sessions.use_refresh_token(session, digest, now):
             return RefreshConflictError()
-        return await self._next_pair(session, user, locked, digest)
+        return await self._next_pair(session, user, locked, digest, now)
 
-    async def _next_pair(self, session: AsyncSession, user: User, refreshed: Session, parent: bytes) -> TokenPair:
-        now = await database_now(session)
+    async def _next_pair(
+        self, session: AsyncSession, user: User, refreshed: Session, parent: bytes, now: datetime
+    ) -> TokenPair:
         refresh_token = new_refresh_token()
         expires_at = min(now + self._idle, refreshed.expires_at)
         await sessions.add_refresh_token(session, token_digest(refresh_token), refreshed.id, parent, now, expires_at)
