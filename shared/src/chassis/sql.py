@@ -46,7 +46,9 @@ _RETRYABLE = frozenset({1205, 1213, 1305})
 _CONNECTION_LOST = frozenset({2002, 2003, 2006, 2013, 1040, 1053, 1927, 4031})
 _ATTEMPTS = 8
 # A server that is frozen or cut off without a word answers nothing at all. Longer than any statement takes.
-_READ_SECONDS = 15
+_READ_SECONDS = 10
+# Nobody waits for a second attempt after so much time has gone.
+_REPEAT_SECONDS = 5
 # Strict mode whatever the server's default: silent truncation would let two e-mails become one.
 _SESSION = (
     "SET SESSION time_zone = '+00:00', innodb_lock_wait_timeout = 5, "
@@ -158,6 +160,8 @@ class Database:
         errors of `work`, `IntegrityError` among them, pass through after a rollback.
         """
         attempt = 0
+        loop = asyncio.get_running_loop()
+        last_start = loop.time() + _REPEAT_SECONDS
         while True:
             attempt += 1
             committing = False
@@ -170,7 +174,7 @@ class Database:
             except (OperationalError, InterfaceError, PoolTimeoutError, DBAPIError, OSError) as error:
                 lost = _is_lost(error)
                 again = error_number(error) in _RETRYABLE or (lost and not committing)
-                if attempt < (3 if lost else _ATTEMPTS) and again:
+                if again and attempt < (3 if lost else _ATTEMPTS) and (not lost or loop.time() < last_start):
                     await asyncio.sleep(random.uniform(0.005, 0.02) * attempt)  # noqa: S311 - jitter, no secret
                     continue
                 if lost or again:

@@ -54,7 +54,9 @@ class Bench:
         self.mongo_link = Proxy(servers.port("mongo"))
         self.programs: list[Program] = []
         self.database_url = str(URL(servers.plan.mysql_url).with_path(f"/{self.name}"))
-        self.engine = create_engine(driver_url(self.database_url, "pymysql"), isolation_level="AUTOCOMMIT")
+        self.engine = create_engine(
+            driver_url(self.database_url, "pymysql"), isolation_level="AUTOCOMMIT", pool_pre_ping=True
+        )
         self.mongo: MongoClient[dict[str, Any]] = MongoClient(servers.plan.mongo_url, uuidRepresentation="standard")
         self.broker_url = str(URL(servers.plan.amqp_url).with_path(f"/{self.name}"))
         self.spec = shop.SPEC

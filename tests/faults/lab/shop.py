@@ -167,16 +167,16 @@ def _handler(mongo: Mongo, faults: Faults) -> Callable[[Event], Awaitable[None]]
     replica = os.environ.get("LAB_REPLICA", "")
 
     async def apply(event: Event) -> None:
-        change = {
-            "$set": {"revision": event.revision, "amount": event.data["amount"]},
-            "$push": {"history": event.revision},
-        }
-        key = {"_id": event.subject, "revision": {"$lt": event.revision}}
+        # By key alone, the guard inside the update: SecantusDB reads the whole collection for `{_id, revision: {$lt}}`.
+        newer = {"$lt": [{"$ifNull": ["$revision", 0]}, event.revision]}
+        history = {"$concatArrays": [{"$ifNull": ["$history", []]}, [event.revision]]}
+        changed = {"_id": "$_id", "revision": event.revision, "amount": event.data["amount"], "history": history}
+        guarded = [{"$replaceWith": {"$cond": [newer, changed, "$$ROOT"]}}]
         try:
-            await projection.update_one(key, change, upsert=True)
+            await projection.update_one({"_id": event.subject}, guarded, upsert=True)
         except DuplicateKeyError:
-            # There is a document: either its revision is not older, or it was made a moment ago.
-            await projection.update_one(key, change)
+            # Somebody has made the document a moment ago.
+            await projection.update_one({"_id": event.subject}, guarded)
 
     async def handle(event: Event) -> None:
         if event.subject == faults.get("exit-on"):

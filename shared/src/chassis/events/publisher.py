@@ -123,7 +123,7 @@ class Publisher:
         headers: Mapping[str, Any],
         mandatory: bool = True,
     ) -> None:
-        """Publish one persistent message and wait for the broker's confirm.
+        """Publish one persistent message and wait for the broker's confirm, 5 s after the connection is there.
 
         Raises `MessageRefusedError` when the broker answers that it does not take it, and `PublishError` when
         it is not known whether it did.
@@ -138,9 +138,10 @@ class Publisher:
         )
         channel = None
         try:
+            # Has deadlines of its own: declaring the topology over a slow link takes longer than a publish may.
+            channel = await self.connect()
             # The library's own time-out does not cover waiting for a blocked connection or a full socket.
             async with asyncio.timeout(PUBLISH_SECONDS):
-                channel = await self.connect()
                 target = (
                     channel.default_exchange if not exchange else await channel.get_exchange(exchange, ensure=False)
                 )

@@ -36,7 +36,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from chassis.events.envelope import Event, encode
-from chassis.events.publisher import PUBLISH_SECONDS, MessageRefusedError, Publisher, PublishError
+from chassis.events.publisher import MessageRefusedError, Publisher, PublishError
 from chassis.events.pulse import HEARTBEAT_SECONDS
 from chassis.events.topology import heartbeat_type
 from chassis.sql import TABLE_OPTIONS, BinaryUuid, Database, UtcDateTime
@@ -44,7 +44,9 @@ from chassis.sql import TABLE_OPTIONS, BinaryUuid, Database, UtcDateTime
 _log = logging.getLogger(__name__)
 
 SHARDS = 16
-_BATCH = 200
+# Some, so that a slow link is used well; not all, so that other relays have their share.
+_SHARDS_AT_ONCE = 4
+_BATCH = 100
 _BATCH_SECONDS = 10.0
 _PARALLEL_AGGREGATES = 50
 # Half of it on average is what waiting costs between commit and publishing.
@@ -217,8 +219,8 @@ class SqlRelay:
             return 0, 1
         random.shuffle(shards)
         published = failed = 0
-        for shard in shards:
-            sent, refused = await self._publish_shard(connection, shard)
+        for start in range(0, len(shards), _SHARDS_AT_ONCE):
+            sent, refused = await self._publish_shards(connection, shards[start : start + _SHARDS_AT_ONCE])
             published += sent
             failed += refused
         return published, failed
@@ -249,24 +251,22 @@ class SqlRelay:
     async def _broker_is_there(self) -> bool:
         """Looked at before a shard is locked, so that an outage writes nothing."""
         try:
-            async with asyncio.timeout(PUBLISH_SECONDS):
-                await self._publisher.connect()
+            await self._publisher.connect()
         except Exception as error:  # noqa: BLE001 - whatever it is, nothing can be published
             self._metrics.failures.inc()
             _log.warning("broker unavailable", extra={"reason": f"{type(error).__name__}: {error}"[:300]})
             return False
         return True
 
-    async def _publish_shard(self, connection: AsyncConnection, shard: int) -> tuple[int, int]:
-        events, shards = self._outbox.events, self._outbox.shards
-        lock = select(shards.c.shard).where(shards.c.shard == shard).with_for_update(skip_locked=True)
-        if (await connection.execute(lock)).first() is None:
-            await connection.rollback()
-            return 0, 0
-        waiting = select(events).where(events.c.shard == shard)
-        if resting := self._still_resting():
-            waiting = waiting.where(events.c.aggregate.not_in(resting))
-        rows = (await connection.execute(waiting.order_by(events.c.id).limit(_BATCH))).all()
+    async def _publish_shards(self, connection: AsyncConnection, wanted: Sequence[int]) -> tuple[int, int]:
+        """Lock those of the shards that are free, and publish a batch of each."""
+        events = self._outbox.events
+        resting = self._still_resting()
+        rows: list[Row[Any]] = []
+        for shard in wanted:
+            if await self._lock(connection, shard):
+                waiting = select(events).where(events.c.shard == shard, events.c.aggregate.not_in(resting))
+                rows += (await connection.execute(waiting.order_by(events.c.id).limit(_BATCH))).all()
         confirmed, refused = await self._publish_rows(rows)
         if confirmed:
             await connection.execute(delete(events).where(events.c.id.in_(confirmed)))
@@ -279,6 +279,12 @@ class SqlRelay:
             )
         await connection.commit()
         return len(confirmed), len(refused)
+
+    async def _lock(self, connection: AsyncConnection, shard: int) -> bool:
+        # By key, one at a time: a statement that looks for a free shard locks every row that it looks at.
+        shards = self._outbox.shards
+        lock = select(shards.c.shard).where(shards.c.shard == shard).with_for_update(skip_locked=True)
+        return (await connection.execute(lock)).first() is not None
 
     def _still_resting(self) -> list[str]:
         now = time.monotonic()
