@@ -68,11 +68,12 @@ def _missing_packages(external: External, *, with_servers: bool) -> list[str]:
     if importlib.util.find_spec("ensurepip") is None or importlib.util.find_spec("venv") is None:
         missing.append("python3-venv")
     if with_servers and not external.mysql:
-        if not shutil.which("mariadbd") or not shutil.which("mariadb-install-db"):
+        if not servers.find_program("mariadbd") or not servers.find_program("mariadb-install-db"):
             missing.append("mariadb-server-core")
-        if not shutil.which("mariadb"):
+        # mariadb-install-db needs one of its programs.
+        if not servers.find_program("my_print_defaults"):
             missing.append("mariadb-client-core")
-    if with_servers and not external.amqp and (servers.rabbitmq_script() is None or not shutil.which("epmd")):
+    if with_servers and not external.amqp and (servers.rabbitmq_script() is None or not servers.find_program("epmd")):
         missing.append("rabbitmq-server")
     return missing
 

@@ -57,13 +57,16 @@ def make(
         throw_away=throw_away,
         ports=Ports(_number(settings, "STACK_PORT_OFFSET", offset or 0), settings),
         settings=settings,
-        base_environment={
-            name: value for name, value in given.items() if name in _INHERITED or name.endswith(_INHERITED_ENDINGS)
-        },
+        base_environment=_base_environment(given),
         external=external,
         replicas=_replicas(settings),
         servers_only=servers_only,
     )
+
+
+def _base_environment(given: Mapping[str, str]) -> dict[str, str]:
+    kept = {name: value for name, value in given.items() if name in _INHERITED or name.endswith(_INHERITED_ENDINGS)}
+    return kept | {"PATH": servers.search_path()}
 
 
 def _film_file(value: str, *, in_environment: bool) -> str:

@@ -27,15 +27,25 @@ _SQL_MODE = (
 )
 
 
+def search_path() -> str:
+    """PATH and the folders of servers, which Debian leaves out of an ordinary user's PATH."""
+    return os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin", "/sbin"])
+
+
+def find_program(name: str) -> str | None:
+    """Where a program is."""
+    return shutil.which(name, path=search_path())
+
+
 def rabbitmq_script() -> str | None:
     """The broker's own start script: the one on PATH insists on its system user."""
     found = [path for path in _RABBITMQ_SCRIPTS if os.access(path, os.X_OK)]
-    return found[0] if found else shutil.which("rabbitmq-server")
+    return found[0] if found else find_program("rabbitmq-server")
 
 
 def mongo_program(tools: Path) -> tuple[str, str] | None:
     """Kind and path of the best MongoDB server there is: the real one, else SecantusDB in Rust, else in Python."""
-    real = shutil.which("mongod")
+    real = find_program("mongod")
     if real:
         return "mongod", real
     for kind in ("secantusd-rs", "secantusd-py"):

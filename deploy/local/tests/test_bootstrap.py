@@ -30,7 +30,7 @@ def commands(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
 @pytest.fixture
 def _bare_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "ensurepip" else object())
-    monkeypatch.setattr("shutil.which", lambda name: "/usr/bin/apt-get" if name == "apt-get" else None)
+    monkeypatch.setattr("shutil.which", lambda name, path=None: "/usr/bin/apt-get" if name == "apt-get" else None)
     monkeypatch.setattr(servers, "rabbitmq_script", lambda: None)
     monkeypatch.setattr(bootstrap, "_POLICY", tmp_path / "policy-rc.d")
     monkeypatch.setattr(bootstrap, "_APT_LISTS", tmp_path)
