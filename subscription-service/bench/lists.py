@@ -4,7 +4,7 @@
 Makes two databases on the server that STACK_MYSQL_URL names, fills them, times the pages of both in turn, and drops
 them. Each package has ten subscriptions and each user ten, so the larger world has 100 000 packages too.
 
-    STACK_MYSQL_URL=mysql://… python subscription-service/bench/lists.py [--rows 1000000] [--rounds 15]
+    STACK_MYSQL_URL=mysql://… python subscription-service/bench/lists.py [--rows 1000000] [--rounds 31]
 """
 
 import argparse
@@ -245,7 +245,8 @@ async def _measure(small: World, large: World, rounds: int) -> bool:
                 times[which].append((time.perf_counter() - begin) * 1000)
         ratios = [b / a for a, b in zip(*times, strict=True)]
         middle = [statistics.median(values) for values in times]
-        ratio = middle[1] / middle[0]
+        # Both pages of a round meet the same machine, so their ratio says more than that of the medians.
+        ratio = statistics.median(ratios)
         good = good and (ratio <= LIMIT or name.startswith("*"))
         print(f"| {name} | {middle[0]:.2f} | {middle[1]:.2f} | {ratio:.2f} ({min(ratios):.2f}-{max(ratios):.2f}) |")
     return good
@@ -275,7 +276,7 @@ async def _run(small: World, large: World, rounds: int) -> int:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=1_000_000, help="subscriptions in the larger database")
-    parser.add_argument("--rounds", type=int, default=15, help="timed pages of each list in each database")
+    parser.add_argument("--rounds", type=int, default=31, help="timed pages of each list in each database")
     arguments = parser.parse_args()
     with ExitStack() as stack:
         worlds = []
