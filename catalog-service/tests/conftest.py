@@ -11,8 +11,6 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import partial
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -26,6 +24,7 @@ from starlette.routing import Route
 from catalog.clients.tmdb.client import Patience, TmdbClient
 from catalog.config import Settings
 from catalog.domain.entitlements import Grant, Statement
+from catalog.domain.genres import GenreChanges
 from catalog.domain.movies import Movie
 from catalog.factory import Resources
 from catalog.main import create_catalog_app
@@ -379,17 +378,11 @@ def store(resources: Resources) -> Store:
     """Stores movies and genres as if TMDB had been asked."""
 
     async def put(movies: Sequence[Movie] = (), genres: Mapping[int, str] | None = None) -> None:
-        from catalog.domain.genres import GenreChanges
-
-        writer = resources.fenced_writer("movies", 1)
-        await writer.begin()
         now = datetime.now(UTC)
         for start in range(0, len(movies), 1000):
-            part = movies[start : start + 1000]
-            await writer.write(partial(resources.movie_writer.save_all, part, now))
+            await resources.movie_writer.save_all(movies[start : start + 1000], now, 0)
         if genres:
-            changes = GenreChanges(added=dict(genres))
-            await writer.write(lambda session: resources.genres.apply(changes, now, session))
+            await resources.genres.apply(GenreChanges(added=dict(genres)), now, 0)
         await resources.revisions.advance(movies=True, genres=True)
 
     return put
@@ -408,6 +401,7 @@ def statement() -> Callable[..., Statement]:
     return make
 
 
-@pytest.fixture(scope="session")
-def service_folder() -> Path:
-    return Path(__file__).parents[1]
+@pytest.fixture
+def free_ports() -> Callable[[int], list[int]]:
+    """Ports that nobody listens on."""
+    return lambda count: [free_port() for _ in range(count)]

@@ -18,10 +18,11 @@ SMALL = {28: "Action", 35: "Comedy", 18: "Drama", 878: "Science Fiction"}
 
 
 @pytest.fixture
-async def writer(resources: Any) -> Any:
-    made = resources.fenced_writer("genres", 1)
-    await made.begin()
-    return made
+async def fence(resources: Any) -> int:
+    """What the holder of the lease works with."""
+    await resources.genres.begin(1)
+    await resources.states.begin(Routine.GENRES, None, 1)
+    return 1
 
 
 @pytest.fixture
@@ -34,8 +35,8 @@ async def stored(resources: Any) -> dict[int, tuple[str, str, int]]:
     return {genre.id: (genre.name, genre.status.value, genre.revision) for genre in genres.values()}
 
 
-async def test_the_first_list_is_stored_and_announced(sync: Any, writer: Any, resources: Any) -> None:
-    await sync.run(writer)
+async def test_the_first_list_is_stored_and_announced(sync: Any, fence: int, resources: Any) -> None:
+    await sync.run(fence)
 
     genres = await stored(resources)
     assert len(genres) == 19
@@ -47,13 +48,13 @@ async def test_the_first_list_is_stored_and_announced(sync: Any, writer: Any, re
 
 
 async def test_an_unchanged_list_costs_a_304_and_changes_nothing(
-    sync: Any, writer: Any, resources: Any, simulator: Any
+    sync: Any, fence: int, resources: Any, simulator: Any
 ) -> None:
-    await sync.run(writer)
+    await sync.run(fence)
     before = await resources.mongo.database["genres"].find().to_list()
     first = await resources.states.state(Routine.GENRES)
 
-    await sync.run(writer)
+    await sync.run(fence)
 
     assert [request["status"] for request in simulator.requests("/3/genre/movie/list")] == [200, 304]
     assert await resources.mongo.database["genres"].find().to_list() == before
@@ -62,12 +63,12 @@ async def test_an_unchanged_list_costs_a_304_and_changes_nothing(
     assert second.changed_at == first.changed_at
 
 
-async def test_renamed_retired_restored_and_added(sync: Any, writer: Any, resources: Any, simulator: Any) -> None:
+async def test_renamed_retired_restored_and_added(sync: Any, fence: int, resources: Any, simulator: Any) -> None:
     simulator.put_genres(SMALL)
-    await sync.run(writer)
+    await sync.run(fence)
 
     simulator.put_genres({28: "Action", 35: "Comedy", 878: "Sci-Fi", 10402: "Music"})
-    await sync.run(writer)
+    await sync.run(fence)
     assert await stored(resources) == {
         28: ("Action", "active", 1),
         35: ("Comedy", "active", 1),
@@ -79,19 +80,19 @@ async def test_renamed_retired_restored_and_added(sync: Any, writer: Any, resour
     assert state.changes == {"added": 1, "renamed": 1, "restored": 0, "retired": 1}
 
     simulator.put_genres({28: "Action", 35: "Comedy", 878: "Sci-Fi", 10402: "Music", 18: "Drama"})
-    await sync.run(writer)
+    await sync.run(fence)
     assert (await stored(resources))[18] == ("Drama", "active", 3)
 
 
-async def test_events_are_as_the_contract_says(sync: Any, writer: Any, resources: Any, simulator: Any) -> None:
+async def test_events_are_as_the_contract_says(sync: Any, fence: int, resources: Any, simulator: Any) -> None:
     folder = contracts_directory() / "events"
     schema = orjson.loads((folder / "catalog.genre.changed.v1.schema.json").read_bytes())
     validator = Draft202012Validator(schema, format_checker=FormatChecker())
     validator.validate(orjson.loads((folder / "catalog.genre.changed.v1.example.json").read_bytes()))
     simulator.put_genres(SMALL)
-    await sync.run(writer)
+    await sync.run(fence)
     simulator.put_genres({28: "Action!", 35: "Comedy", 18: "Drama"})
-    await sync.run(writer)
+    await sync.run(fence)
 
     events = [orjson.loads(waiting.body) for waiting in await resources.genres.waiting_events()]
 
@@ -128,8 +129,8 @@ FAULTS: list[tuple[str, dict[str, Any], str]] = [
 ]
 
 
-async def test_no_fault_changes_what_is_stored(resources: Any, simulator: Any, writer: Any, hasty: Any) -> None:
-    await create_genre_sync(resources).run(writer)
+async def test_no_fault_changes_what_is_stored(resources: Any, simulator: Any, fence: int, hasty: Any) -> None:
+    await create_genre_sync(resources).run(fence)
     # Without the stored tag, so that every answer is a full one.
     await resources.mongo.database["sync"].update_one({"_id": "genres"}, {"$unset": {"memory": ""}})
     before = await resources.mongo.database["genres"].find().to_list()
@@ -139,18 +140,18 @@ async def test_no_fault_changes_what_is_stored(resources: Any, simulator: Any, w
         simulator.fault(kind, path="/3/genre", **options)
 
         with pytest.raises((TmdbError, RefusedListingError)) as caught:
-            await hurried.run(writer)
+            await hurried.run(fence)
 
         assert getattr(caught.value, "code", "listing-refused") == code, kind
         assert await resources.mongo.database["genres"].find().to_list() == before, kind
 
 
 async def test_a_fault_that_passes_is_overcome_in_the_same_run(
-    sync: Any, writer: Any, resources: Any, simulator: Any
+    sync: Any, fence: int, resources: Any, simulator: Any
 ) -> None:
     simulator.fault("error", status=500, path="/3/genre", count=1)
 
-    await sync.run(writer)
+    await sync.run(fence)
 
     assert len(await stored(resources)) == 19
 
@@ -185,17 +186,17 @@ def test_the_pause_after_failures_grows_and_ends_below_the_interval() -> None:
     assert retry_after(3, timedelta(seconds=7)) == timedelta(seconds=7)
 
 
-async def test_at_start_it_is_due_at_once_only_without_a_list(sync: Any, writer: Any, resources: Any) -> None:
+async def test_at_start_it_is_due_at_once_only_without_a_list(sync: Any, fence: int, resources: Any) -> None:
     assert await sync.first_due() <= datetime.now(UTC)
 
-    await sync.run(writer)
+    await sync.run(fence)
 
     state = await resources.states.state(Routine.GENRES)
     assert await sync.first_due() == state.checked_at + timedelta(hours=2)
 
 
-async def test_two_runs_at_once_store_one_revision(sync: Any, writer: Any, resources: Any) -> None:
-    await asyncio.gather(sync.run(writer), sync.run(writer))
+async def test_two_runs_at_once_store_one_revision(sync: Any, fence: int, resources: Any) -> None:
+    await asyncio.gather(sync.run(fence), sync.run(fence))
 
     assert {revision for _, _, revision in (await stored(resources)).values()} <= {1, 2}
     assert len(await stored(resources)) == 19

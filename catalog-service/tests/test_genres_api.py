@@ -13,11 +13,7 @@ GENRES = {28: "Action", 35: "Comédie", 18: "Drama", 878: "Science Fiction", 107
 @pytest.fixture
 async def _genres(store: Any, movie: Any, resources: Any) -> None:
     await store([movie(1, 28), movie(2, 28, 35), movie(3, 28)], GENRES)
-    writer = resources.fenced_writer("genres", 1)
-    await writer.begin()
-    await writer.write(
-        lambda session: resources.genres.apply(GenreChanges(retired={18: "Drama"}), resources.clock(), session)
-    )
+    await resources.genres.apply(GenreChanges(retired={18: "Drama"}), resources.clock(), 0)
     await resources.genres.recount()
     await resources.revisions.advance(genres=True)
 

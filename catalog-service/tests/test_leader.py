@@ -6,12 +6,14 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from catalog.domain.genres import GenreChanges
+from catalog.domain.sync import Routine
 from catalog.jobs.leader import Leader
 from catalog.storage.leases import LeaseLostError
 
@@ -43,34 +45,46 @@ async def test_a_lease_that_has_run_out_is_free_and_its_fence_grows(resources: A
 
 
 async def test_a_late_write_is_refused(resources: Any, movie: Any) -> None:
-    old, new = resources.fenced_writer("movies", 7), resources.fenced_writer("movies", 8)
-    await old.begin()
-    await new.begin()
-    now = datetime.now(UTC)
+    now, old, new = datetime.now(UTC), 7, 8
+    for fence in (old, new):
+        await resources.genres.begin(fence)
+        await resources.states.begin(Routine.MOVIES, None, fence)
+    await resources.movie_writer.save_all([movie(1, 28, title="New")], now, new)
 
-    with pytest.raises(LeaseLostError):
-        await old.write(lambda session: resources.movie_writer.save_all([movie(1, 28)], now, session))
-    with pytest.raises(LeaseLostError):
-        await old.write(lambda session: resources.genres.apply(GenreChanges(added={28: "x"}), now, session))
-    with pytest.raises(LeaseLostError):
-        await old.begin()
+    for late in (
+        resources.genres.begin(old),
+        resources.genres.apply(GenreChanges(added={28: "Late"}), now, old),
+        resources.states.require(Routine.MOVIES, old),
+        resources.states.note(Routine.MOVIES, {"walk": None}, None, old),
+        resources.states.succeed(Routine.MOVIES, now, now, None, old),
+    ):
+        with pytest.raises(LeaseLostError):
+            await late
+    await resources.movie_writer.save_all([movie(1, 28, title="Late")], now, old)
 
-    assert await resources.movies.find(1) is None
+    assert (await resources.movies.find(1)).movie.title == "New"
     assert await resources.genres.all() == {}
+    assert (await resources.states.state(Routine.MOVIES)).checked_at is None
+    await resources.movie_writer.save_all([movie(1, 28, title="$Newer")], now, new)
+    assert (await resources.movies.find(1)).movie.title == "$Newer"
 
 
-async def test_a_write_that_fails_in_the_middle_leaves_nothing(resources: Any, movie: Any) -> None:
-    writer = resources.fenced_writer("movies", 1)
-    await writer.begin()
+async def test_counting_and_a_new_list_at_once_lose_nothing(resources: Any, movie: Any) -> None:
+    now = datetime.now(UTC)
+    await resources.movie_writer.save_all([movie(1, 28)], now, 1)
+    await resources.genres.apply(GenreChanges(added={28: "Action"}), now, 1)
 
-    async def work(session: Any) -> None:
-        await resources.movie_writer.save_all([movie(1, 28)], datetime.now(UTC), session)
-        raise ZeroDivisionError
+    await asyncio.gather(
+        *(resources.genres.recount() for _ in range(10)),
+        resources.genres.apply(GenreChanges(added={35: "Comedy"}), now, 1),
+        resources.genres.apply(GenreChanges(renamed={28: "Action!"}), now, 1),
+    )
 
-    with pytest.raises(ZeroDivisionError):
-        await writer.write(work)
-
-    assert await resources.movies.find(1) is None
+    genres = await resources.genres.all()
+    assert (genres[28].name, genres[28].revision, genres[35].name) == ("Action!", 2, "Comedy")
+    assert len(await resources.genres.waiting_events()) == 3
+    await resources.genres.recount()
+    assert (await resources.genres.all())[28].movie_count == 1
 
 
 async def test_of_three_workers_one_leads_and_its_end_hands_over_at_once(resources: Any) -> None:
@@ -142,46 +156,66 @@ async def main():
     mongo = Mongo(sys.argv[1])
     async def work(held):
         while True:
-            await mongo.database["led"].insert_one({"by": sys.argv[2], "fence": held.fence})
+            await mongo.database["led"].insert_one({"lease": held.name, "by": sys.argv[3], "fence": held.fence})
             await asyncio.sleep(0.1)
-    await Leader(LeaseRepository(mongo.database), "sync", sys.argv[2], work).run()
+    await Leader(LeaseRepository(mongo.database), sys.argv[2], sys.argv[3], work).run()
 
 asyncio.run(main())
 """
 
 
-@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGSTOP])
-async def test_a_killed_or_frozen_holder_is_succeeded_within_thirty_seconds(
-    resources: Any, database_url: str, end: signal.Signals
-) -> None:
-    led = resources.mongo.database["led"]
-    await led.delete_many({})
+class Workers:
+    """Processes that lead a lease and write down that they do."""
 
-    def start(name: str) -> subprocess.Popen[bytes]:
-        return subprocess.Popen([sys.executable, "-c", WORKER, database_url, name])
+    def __init__(self, url: str, led: Any) -> None:
+        self._url = url
+        self.led = led
+        self._processes: list[subprocess.Popen[bytes]] = []
 
-    first = start("first")
-    second = None
-    try:
-        async with asyncio.timeout(20):
-            while not await led.find_one({"by": "first"}):
-                await asyncio.sleep(0.05)
-        second = start("second")
-        os.kill(first.pid, end)
+    def start(self, lease: str, name: str) -> int:
+        process = subprocess.Popen([sys.executable, "-c", WORKER, self._url, lease, name])
+        self._processes.append(process)
+        return process.pid
+
+    async def until_leads(self, lease: str, name: str, seconds: float) -> float:
         begin = time.monotonic()
-        async with asyncio.timeout(30):
-            while not await led.find_one({"by": "second"}):
+        async with asyncio.timeout(seconds):
+            while not await self.led.find_one({"lease": lease, "by": name}):
                 await asyncio.sleep(0.1)
-        assert time.monotonic() - begin < 30
-        if end is signal.SIGSTOP:
-            before = await led.count_documents({"by": "first"})
-            os.kill(first.pid, signal.SIGCONT)
-            await asyncio.sleep(1.5)
-            # One insert may have been under way; the work itself has stopped.
-            assert await led.count_documents({"by": "first"}) <= before + 1
-            assert await led.count_documents({"by": "second", "fence": 2}) > 0
-    finally:
-        for process in filter(None, (first, second)):
+        return time.monotonic() - begin
+
+    def end(self) -> None:
+        for process in self._processes:
             process.kill()
             process.wait()
-        await led.drop()
+
+
+@pytest.fixture
+async def workers(resources: Any, database_url: str) -> AsyncIterator[Workers]:
+    led = resources.mongo.database["led"]
+    await led.delete_many({})
+    made = Workers(database_url, led)
+    yield made
+    made.end()
+    await led.drop()
+
+
+async def test_a_killed_or_frozen_holder_is_succeeded_within_thirty_seconds(workers: Any) -> None:
+    # Two leases side by side, because both take as long as a lease lasts.
+    endings = {"sync": signal.SIGKILL, "outbox": signal.SIGSTOP}
+    pids = {lease: workers.start(lease, "first") for lease in endings}
+    for lease in endings:
+        await workers.until_leads(lease, "first", 20)
+    for lease, end in endings.items():
+        workers.start(lease, "second")
+        os.kill(pids[lease], end)
+
+    await asyncio.gather(*(workers.until_leads(lease, "second", 30) for lease in endings))
+
+    frozen = {"lease": "outbox", "by": "first"}
+    before = await workers.led.count_documents(frozen)
+    os.kill(pids["outbox"], signal.SIGCONT)
+    await asyncio.sleep(1.5)
+    # One insert may have been under way; the work itself has stopped.
+    assert await workers.led.count_documents(frozen) <= before + 1
+    assert await workers.led.count_documents({"lease": "outbox", "by": "second", "fence": 2}) > 0

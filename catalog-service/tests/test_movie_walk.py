@@ -19,22 +19,21 @@ TODAY = datetime.now(UTC).date()
 
 
 @pytest.fixture
-async def writer(resources: Any) -> Any:
-    made = resources.fenced_writer("movies", 1)
-    await made.begin()
-    await made.write(
-        lambda session: resources.genres.apply(GenreChanges(added={28: "A", 35: "C"}), datetime.now(UTC), session)
-    )
-    return made
+async def fence(resources: Any) -> int:
+    """What the holder of the lease works with; two genres are known."""
+    await resources.genres.begin(1)
+    await resources.states.begin(Routine.MOVIES, None, 1)
+    await resources.genres.apply(GenreChanges(added={28: "A", 35: "C"}), datetime.now(UTC), 1)
+    return 1
 
 
 async def held(resources: Any) -> dict[int, Any]:
-    documents = await resources.mongo.database["movies"].find({}, {"createdAt": 0}).to_list()
-    return {document["_id"]: {k: v for k, v in document.items() if k != "fetchedAt"} for document in documents}
+    documents = await resources.mongo.database["movies"].find({}, {"fetchedAt": 0}).to_list()
+    return {document["_id"]: document for document in documents}
 
 
-async def test_a_catalogue_that_fits_into_one_list_is_walked_once(resources: Any, writer: Any, simulator: Any) -> None:
-    await create_movie_sync(resources).run(writer)
+async def test_a_catalogue_that_fits_into_one_list_is_walked_once(resources: Any, fence: int, simulator: Any) -> None:
+    await create_movie_sync(resources).run(fence)
 
     total = simulator.total()
     assert len(await held(resources)) == total
@@ -46,7 +45,7 @@ async def test_a_catalogue_that_fits_into_one_list_is_walked_once(resources: Any
     assert state.next_at - state.checked_at == timedelta(days=1)
 
 
-async def test_a_movie_is_stored_as_tmdb_describes_it(resources: Any, writer: Any, simulator: Any) -> None:
+async def test_a_movie_is_stored_as_tmdb_describes_it(resources: Any, fence: int, simulator: Any) -> None:
     simulator.put_film(
         {
             "id": 900001,
@@ -62,7 +61,7 @@ async def test_a_movie_is_stored_as_tmdb_describes_it(resources: Any, writer: An
         }
     )
     try:
-        await create_movie_sync(resources).run(writer)
+        await create_movie_sync(resources).run(fence)
     finally:
         simulator.remove_film(900001)
 
@@ -74,11 +73,11 @@ async def test_a_movie_is_stored_as_tmdb_describes_it(resources: Any, writer: An
 
 
 async def test_beyond_the_limit_the_most_popular_of_every_genre_are_held(
-    make_settings: Any, resources: Any, writer: Any, simulator: Any
+    make_settings: Any, resources: Any, fence: int, simulator: Any
 ) -> None:
     resources.settings = make_settings(movies_per_genre=40)
 
-    await create_movie_sync(resources).run(writer)
+    await create_movie_sync(resources).run(fence)
 
     queries = [r["query"] for r in simulator.requests("/3/discover/movie")]
     assert {query.get("with_genres") for query in queries} == {None, "28", "35"}
@@ -140,13 +139,11 @@ class ManyMovies:
 
 
 async def test_a_genre_longer_than_a_list_is_cut_by_release_date(
-    resources: Any, writer: Any, movie: Any, monkeypatch: Any
+    resources: Any, fence: int, movie: Any, monkeypatch: Any
 ) -> None:
     # TMDB shows 10,000 rows of a list; a tenth of a thousandth of the data shows the same.
     monkeypatch.setattr(movie_walk, "_MOST_ROWS", 100)
-    await writer.write(
-        lambda session: resources.genres.apply(GenreChanges(retired={35: "C"}), datetime.now(UTC), session)
-    )
+    await resources.genres.apply(GenreChanges(retired={35: "C"}), datetime.now(UTC), fence)
     many = ManyMovies(movie, date(2000, 1, 1), days=60, per_day=10)
     walk = MovieWalk(
         many,  # type: ignore[arg-type]
@@ -158,7 +155,7 @@ async def test_a_genre_longer_than_a_list_is_cut_by_release_date(
         resources.clock,
     )
 
-    await walk.run(writer)
+    await walk.run(fence)
 
     found = (await held(resources)).keys()
     assert 999_999 in found
@@ -168,18 +165,18 @@ async def test_a_genre_longer_than_a_list_is_cut_by_release_date(
 
 
 async def test_a_walk_that_is_killed_goes_on_where_it_was(
-    resources: Any, writer: Any, simulator: Any, monkeypatch: Any
+    resources: Any, fence: int, simulator: Any, monkeypatch: Any
 ) -> None:
     simulator.fault("error", status=500, path="/3/discover", skip=18)
     with pytest.raises(BaseException) as caught:
-        await create_movie_sync(resources).run(writer)
+        await create_movie_sync(resources).run(fence)
     assert any(isinstance(e, TmdbError) for e in flat(caught.value))
     first = len(simulator.requests("/3/discover/movie"))
     stored = len(await held(resources))
     assert stored >= 160
     simulator.heal()
 
-    await create_movie_sync(resources).run(writer)
+    await create_movie_sync(resources).run(fence)
 
     total = simulator.total()
     assert len(await held(resources)) == total
@@ -212,8 +209,8 @@ ROW_FAULTS: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
-async def test_no_fault_changes_what_is_stored(hasty: Any, writer: Any, simulator: Any) -> None:
-    await create_movie_sync(hasty).run(writer)
+async def test_no_fault_changes_what_is_stored(hasty: Any, fence: int, simulator: Any) -> None:
+    await create_movie_sync(hasty).run(fence)
     before = await held(hasty)
     for kind, options in ROW_FAULTS:
         simulator.heal()
@@ -221,7 +218,7 @@ async def test_no_fault_changes_what_is_stored(hasty: Any, writer: Any, simulato
         await hasty.mongo.database["sync"].update_one({"_id": "movies"}, {"$set": {"memory": {"wanted": True}}})
 
         try:
-            await create_movie_sync(hasty).run(writer)
+            await create_movie_sync(hasty).run(fence)
         except* TmdbError:
             # Which one it is, is the business of another test.
             pass
@@ -229,10 +226,10 @@ async def test_no_fault_changes_what_is_stored(hasty: Any, writer: Any, simulato
         assert await held(hasty) == before, kind
 
 
-async def test_rows_that_cannot_be_read_are_counted(resources: Any, writer: Any, simulator: Any) -> None:
+async def test_rows_that_cannot_be_read_are_counted(resources: Any, fence: int, simulator: Any) -> None:
     simulator.fault("malformed-rows", every=4, path="/3/discover")
 
-    await create_movie_sync(resources).run(writer)
+    await create_movie_sync(resources).run(fence)
 
     changes = (await resources.states.state(Routine.MOVIES)).changes
     assert changes["skipped"] > 0
@@ -240,7 +237,7 @@ async def test_rows_that_cannot_be_read_are_counted(resources: Any, writer: Any,
 
 
 async def test_changes_are_followed_and_what_is_gone_is_withdrawn(
-    resources: Any, writer: Any, simulator: Any, person: Any, client: Any
+    resources: Any, fence: int, simulator: Any, person: Any, client: Any
 ) -> None:
     film = {
         "id": 900002,
@@ -255,11 +252,11 @@ async def test_changes_are_followed_and_what_is_gone_is_withdrawn(
     simulator.put_film(film)
     simulator.put_film({**film, "id": 900003})
     sync = create_movie_sync(resources)
-    await sync.run(writer)
+    await sync.run(fence)
 
     simulator.put_film({**film, "title": "After"})
     simulator.remove_film(900003)
-    await sync.run(writer)
+    await sync.run(fence)
 
     assert (await resources.movies.find(900002)).movie.title == "After"
     assert (await resources.movies.find(900003)).movie is None
@@ -273,10 +270,10 @@ async def test_changes_are_followed_and_what_is_gone_is_withdrawn(
 
 
 async def test_what_is_old_is_fetched_again_and_what_is_too_old_is_purged(
-    resources: Any, writer: Any, simulator: Any
+    resources: Any, fence: int, simulator: Any
 ) -> None:
     sync = create_movie_sync(resources)
-    await sync.run(writer)
+    await sync.run(fence)
     movies = resources.mongo.database["movies"]
     old, too_old, gone = [d["_id"] for d in await movies.find({}, {"title": 1}).limit(3).to_list()]
     now = datetime.now(UTC)
@@ -286,7 +283,7 @@ async def test_what_is_old_is_fetched_again_and_what_is_too_old_is_purged(
     simulator.fault("malformed-rows", path=f"/3/movie/{too_old}", every=1)
     simulator.fault("error", status=404, path=f"/3/movie/{gone}")
 
-    await sync.run(writer)
+    await sync.run(fence)
 
     assert (await resources.movies.find(old)).movie.overview != "stale"
     assert (await resources.movies.find(gone)).movie is None
@@ -294,13 +291,13 @@ async def test_what_is_old_is_fetched_again_and_what_is_too_old_is_purged(
     assert fresh["fetchedAt"] > now - timedelta(minutes=1)
 
 
-async def test_only_what_has_changed_is_written(resources: Any, writer: Any, simulator: Any) -> None:
+async def test_only_what_has_changed_is_written(resources: Any, fence: int, simulator: Any) -> None:
     sync = create_movie_sync(resources)
-    await sync.run(writer)
+    await sync.run(fence)
     revision = (await resources.revisions.current()).movies
     await resources.mongo.database["sync"].update_one({"_id": "movies"}, {"$set": {"memory.wanted": True}})
 
-    await sync.run(writer)
+    await sync.run(fence)
 
     state = await resources.states.state(Routine.MOVIES)
     assert (await resources.revisions.current()).movies == revision

@@ -22,7 +22,6 @@ def synchronization(resources: Any) -> Synchronization:
         resources.states,
         resources.genres,
         resources.revisions,
-        resources.fenced_writer,
         SyncMetrics(new_registry()),
         resources.clock,
     )

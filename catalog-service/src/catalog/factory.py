@@ -23,7 +23,7 @@ from catalog.services.page_cache import PageCache
 from catalog.services.sync import SyncService
 from catalog.storage.entitlements import EntitlementRepository
 from catalog.storage.genres import GenreRepository
-from catalog.storage.leases import FencedWriter, LeaseRepository
+from catalog.storage.leases import LeaseRepository
 from catalog.storage.movies import MovieRepository, MovieWriter
 from catalog.storage.rate_budget import RateBudget
 from catalog.storage.revisions import RevisionRepository
@@ -68,9 +68,6 @@ class Resources:
     async def require_schema(self) -> None:
         """The readiness check: the database answers and is migrated."""
         await require_schema(self.mongo.database)
-
-    def fenced_writer(self, job: str, fence: int) -> FencedWriter:
-        return FencedWriter(self.mongo.database, job, fence)
 
 
 @dataclass(frozen=True, slots=True)

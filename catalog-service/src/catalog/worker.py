@@ -33,7 +33,6 @@ async def run(settings: Settings) -> None:
         resources.states,
         resources.genres,
         resources.revisions,
-        resources.fenced_writer,
         SyncMetrics(registry),
         resources.clock,
     )

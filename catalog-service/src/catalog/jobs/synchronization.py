@@ -13,7 +13,7 @@ from catalog.domain.sync import Routine, SyncFailure, retry_after
 from catalog.services.genre_sync import GenreSync
 from catalog.services.movie_sync import MovieSync
 from catalog.storage.genres import GenreRepository
-from catalog.storage.leases import FencedWriter, Held
+from catalog.storage.leases import Held
 from catalog.storage.revisions import RevisionRepository
 from catalog.storage.sync_states import SyncStateRepository
 from chassis.clock import Clock
@@ -44,7 +44,6 @@ class Synchronization:
         states: SyncStateRepository,
         genres: GenreRepository,
         revisions: RevisionRepository,
-        writer: Callable[[str, int], FencedWriter],
         metrics: SyncMetrics,
         clock: Clock,
     ) -> None:
@@ -53,27 +52,25 @@ class Synchronization:
         self._states = states
         self._genres = genres
         self._revisions = revisions
-        self._writer = writer
         self._metrics = metrics
         self._clock = clock
 
     async def lead(self, held: Held) -> None:
         """Work until cancelled. Raises `LeaseLostError` when a later holder has begun."""
-        writers = {routine: self._writer(routine.value, held.fence) for routine in Routine}
-        for writer in writers.values():
-            await writer.begin()
+        await self._genres.begin(held.fence)
         routines = (
             (Routine.GENRES, self._genre_sync.first_due, self._genre_sync.run, self._genre_sync.interval),
             (Routine.MOVIES, self._movie_sync.first_due, self._movie_sync.run, self._movie_sync.interval),
         )
         for routine, due, _, _ in routines:
-            # A run that the last holder did not end is no longer running.
-            await self._states.schedule(routine, await due())
+            await self._states.begin(routine, await due(), held.fence)
+        # Nobody knows what the last holder wrote and did not tell.
+        await self._revisions.advance(movies=True, genres=True)
         async with asyncio.TaskGroup() as group:
             group.create_task(self._take_requests())
             group.create_task(self._keep_counts())
             for routine, due, run, interval in routines:
-                group.create_task(self._repeat(routine, due, run, interval, writers[routine]))
+                group.create_task(self._repeat(routine, due, run, interval, held.fence))
 
     async def _take_requests(self) -> None:
         while True:
@@ -85,36 +82,36 @@ class Synchronization:
         self,
         routine: Routine,
         due: Callable[[], Awaitable[datetime | None]],
-        run: Callable[[FencedWriter], Awaitable[None]],
+        run: Callable[[int], Awaitable[None]],
         interval: timedelta,
-        writer: FencedWriter,
+        fence: int,
     ) -> None:
         while True:
             at = (await self._states.state(routine)).next_at
             if at is None and (at := await due()) is not None:
-                await self._states.schedule(routine, at)
+                await self._states.schedule(routine, at, fence)
             if at is not None and at <= self._clock():
-                await self._run(routine, run, interval, writer)
+                await self._run(routine, run, interval, fence)
             else:
                 await asyncio.sleep(_LOOK_SECONDS)
 
     async def _run(
         self,
         routine: Routine,
-        run: Callable[[FencedWriter], Awaitable[None]],
+        run: Callable[[int], Awaitable[None]],
         interval: timedelta,
-        writer: FencedWriter,
+        fence: int,
     ) -> None:
-        await writer.write(lambda session: self._states.begin(routine, self._clock(), session))
+        await self._states.start(routine, self._clock(), fence)
         try:
-            await run(writer)
+            await run(fence)
         except* (TmdbError, RefusedListingError) as group:
-            await self._fail(routine, group.exceptions[0], interval, writer)
+            await self._fail(routine, group.exceptions[0], interval, fence)
         else:
             self._metrics.runs.labels(routine.value, "succeeded").inc()
             self._metrics.succeeded_at.labels(routine.value).set(self._clock().timestamp())
 
-    async def _fail(self, routine: Routine, error: BaseException, interval: timedelta, writer: FencedWriter) -> None:
+    async def _fail(self, routine: Routine, error: BaseException, interval: timedelta, fence: int) -> None:
         while isinstance(error, BaseExceptionGroup):
             error = error.exceptions[0]
         now = self._clock()
@@ -122,7 +119,7 @@ class Synchronization:
         failures = (await self._states.state(routine)).failures + 1
         next_at = now + retry_after(failures, interval)
         failure = SyncFailure(now, code, str(error))
-        await writer.write(lambda session: self._states.fail(routine, failure, failures, next_at, session))
+        await self._states.fail(routine, failure, failures, next_at, fence)
         self._metrics.runs.labels(routine.value, "failed").inc()
         _log.error(
             "synchronisation failed",

@@ -3,13 +3,10 @@
 import logging
 from datetime import datetime, timedelta
 
-from pymongo.asynchronous.client_session import AsyncClientSession
-
 from catalog.clients.tmdb.client import TmdbClient
 from catalog.domain.genres import GenreChanges, compare
 from catalog.domain.sync import Routine
 from catalog.storage.genres import GenreRepository
-from catalog.storage.leases import FencedWriter
 from catalog.storage.revisions import RevisionRepository
 from catalog.storage.sync_states import SyncStateRepository
 from chassis.clock import Clock
@@ -41,30 +38,22 @@ class GenreSync:
         state = await self._states.state(Routine.GENRES)
         return state.next_at or (state.checked_at or self._clock()) + self.interval
 
-    async def run(self, writer: FencedWriter) -> None:
+    async def run(self, fence: int) -> None:
         """Ask TMDB and store what has changed, all of it or nothing.
 
-        Raises `TmdbError` and `RefusedListingError`; nothing is changed then.
+        Raises `TmdbError` and `RefusedListingError`, and then nothing has changed; and `LeaseLostError`.
         """
         memory = await self._states.memory(Routine.GENRES)
         stored = await self._genres.all()
         listing = await self._tmdb.genres(memory.get("etag") if stored else None)
         changes = compare(stored, listing.names) if listing is not None else GenreChanges()
-        etag = listing.etag if listing is not None else memory.get("etag")
         now = self._clock()
-
-        async def store(session: AsyncClientSession) -> None:
-            if changes:
-                await self._genres.apply(changes, now, session)
-                await self._revisions.advance(movies=True, genres=True, session=session)
-            await self._states.succeed(
-                Routine.GENRES,
-                now,
-                now + self.interval,
-                changes.counts() if changes else None,
-                {"etag": etag, "wanted": False},
-                session,
-            )
-
-        await writer.write(store)
+        if changes:
+            await self._genres.apply(changes, now, fence)
+            await self._revisions.advance(movies=True, genres=True)
+        if listing is not None:
+            # After the list: a tag without its list would hide a change for ever.
+            await self._states.note(Routine.GENRES, {"etag": listing.etag}, None, fence)
+        counts = changes.counts() if changes else None
+        await self._states.succeed(Routine.GENRES, now, now + self.interval, counts, fence)
         _log.info("genres checked", extra={"changed": bool(changes), **changes.counts()})

@@ -11,13 +11,10 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 
-from pymongo.asynchronous.client_session import AsyncClientSession
-
 from catalog.clients.tmdb.client import TmdbClient
 from catalog.clients.tmdb.errors import TmdbMalformedError, TmdbNotFoundError
 from catalog.domain.movies import Movie
 from catalog.domain.sync import Routine
-from catalog.storage.leases import FencedWriter
 from catalog.storage.movies import MovieWriter
 from catalog.storage.revisions import RevisionRepository
 from catalog.storage.sync_states import SyncStateRepository
@@ -66,16 +63,16 @@ class MovieRefresh:
         self._revisions = revisions
         self._clock = clock
 
-    async def run(self, writer: FencedWriter) -> dict[str, int]:
-        """Follow the changes, fetch what is old, purge what is too old. Raises `TmdbError`."""
+    async def run(self, fence: int) -> dict[str, int]:
+        """Follow the changes, fetch what is old, purge what is too old. Raises `TmdbError` and `LeaseLostError`."""
         done = Refreshed()
-        await self._follow_changes(writer, done)
-        await self._fetch_old(writer, done)
-        await self._purge(writer, done)
+        await self._follow_changes(fence, done)
+        await self._fetch_old(fence, done)
+        await self._purge(fence, done)
         _log.info("movies refreshed", extra=done.counts())
         return done.counts()
 
-    async def _follow_changes(self, writer: FencedWriter, done: Refreshed) -> None:
+    async def _follow_changes(self, fence: int, done: Refreshed) -> None:
         """Fetch every held movie on the feed since the last run; the day of the last run counts again."""
         today = self._clock().date()
         memory = await self._states.memory(Routine.MOVIES)
@@ -90,35 +87,35 @@ class MovieRefresh:
             page += 1
             feed = {"since": since.isoformat(), "until": today.isoformat(), "page": page}
             progress = {"phase": "changes", "page": page - 1, "pagesOfList": pages, **done.counts()}
-            await self._fetch(writer, await self._movies.held_among(ids), done, {"feed": feed}, progress)
+            await self._fetch(fence, await self._movies.held_among(ids), done, {"feed": feed}, progress)
         finished = {"feed": {"since": today.isoformat()}}
-        await self._fetch(writer, [], done, finished, {"phase": "changes", **done.counts()})
+        await self._fetch(fence, [], done, finished, {"phase": "changes", **done.counts()})
 
-    async def _fetch_old(self, writer: FencedWriter, done: Refreshed) -> None:
+    async def _fetch_old(self, fence: int, done: Refreshed) -> None:
         before = self._clock() - REFRESHED_AFTER
         seen: set[int] = set()
         while ids := [i for i in await self._movies.oldest(before, _MOVIES_AT_ONCE + len(seen)) if i not in seen]:
             # One that cannot be read stays old; asking for it once in a run is enough.
             seen.update(ids)
-            await self._fetch(writer, ids, done, {}, {"phase": "refresh", **done.counts()})
+            await self._fetch(fence, ids, done, {}, {"phase": "refresh", **done.counts()})
 
     async def _fetch(
         self,
-        writer: FencedWriter,
+        fence: int,
         ids: Sequence[int],
         done: Refreshed,
         memory: dict[str, Any],
         progress: dict[str, Any],
     ) -> None:
-        """Fetch movies by id and store what came, with `memory` in the transaction of the last of them."""
+        """Fetch movies by id and store what came, and note `memory` after the last of them."""
         for start in range(0, len(ids), _MOVIES_AT_ONCE):
             part = ids[start : start + _MOVIES_AT_ONCE]
             movies, gone, skipped = await self._ask(part)
             done.skipped += skipped
             is_last = start + _MOVIES_AT_ONCE >= len(ids)
-            await self._store(writer, movies, gone, done, memory if is_last else {}, progress)
+            await self._store(fence, movies, gone, done, memory if is_last else {}, progress)
         if not ids:
-            await self._store(writer, [], [], done, memory, progress)
+            await self._store(fence, [], [], done, memory, progress)
 
     async def _ask(self, ids: Sequence[int]) -> tuple[list[Movie], list[int], int]:
         """What TMDB says about each: movies, ids that it has no longer, and how many cannot be read."""
@@ -138,34 +135,28 @@ class MovieRefresh:
         gone = [movie_id for movie_id, answer in answers.items() if isinstance(answer, TmdbNotFoundError)]
         return movies, gone, len(answers) - len(movies) - len(gone)
 
-    async def _store(  # noqa: PLR0913 - all of it belongs into one transaction
+    async def _store(  # noqa: PLR0913 - what came, what to count, what to note
         self,
-        writer: FencedWriter,
+        fence: int,
         movies: Sequence[Movie],
         gone: Sequence[int],
         done: Refreshed,
         memory: dict[str, Any],
         progress: dict[str, Any],
     ) -> None:
-        withdrawn = done.withdrawn
+        await self._states.require(Routine.MOVIES, fence)
+        now = self._clock()
+        if movies:
+            await self._movies.save_all(movies, now, fence)
+            done.refreshed += len(movies)
+        if gone:
+            done.withdrawn += await self._movies.withdraw(gone, now)
+        if movies or gone:
+            await self._revisions.advance(movies=True)
+        await self._states.note(Routine.MOVIES, memory, progress, fence)
 
-        async def store(session: AsyncClientSession) -> None:
-            now = self._clock()
-            if movies:
-                await self._movies.save_all(movies, now, session)
-            if gone:
-                done.withdrawn = withdrawn + await self._movies.withdraw(gone, now, session)
-            if movies or gone:
-                await self._revisions.advance(movies=True, session=session)
-            await self._states.note(Routine.MOVIES, memory, progress, session)
-
-        await writer.write(store)
-        done.refreshed += len(movies)
-
-    async def _purge(self, writer: FencedWriter, done: Refreshed) -> None:
-        async def purge(session: AsyncClientSession) -> None:
-            done.purged = await self._movies.purge(self._clock() - PURGED_AFTER, session)
-            if done.purged:
-                await self._revisions.advance(movies=True, session=session)
-
-        await writer.write(purge)
+    async def _purge(self, fence: int, done: Refreshed) -> None:
+        await self._states.require(Routine.MOVIES, fence)
+        done.purged = await self._movies.purge(self._clock() - PURGED_AFTER)
+        if done.purged:
+            await self._revisions.advance(movies=True)

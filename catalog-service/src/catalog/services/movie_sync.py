@@ -2,15 +2,16 @@
 
 from datetime import datetime, timedelta
 
-from pymongo.asynchronous.client_session import AsyncClientSession
-
 from catalog.domain.sync import Routine
 from catalog.services.movie_refresh import MovieRefresh
 from catalog.services.movie_walk import MovieWalk
 from catalog.storage.genres import GenreRepository
-from catalog.storage.leases import FencedWriter
 from catalog.storage.sync_states import SyncStateRepository
 from chassis.clock import Clock
+from chassis.mongo import Document
+
+# Counts of what was looked at and is as it was.
+_NO_CHANGE = ("unchanged", "skipped", "skippedDetails")
 
 
 class MovieSync:
@@ -42,29 +43,25 @@ class MovieSync:
         is_interrupted = state.running_since is not None
         return self._clock() if is_interrupted or state.next_at is None else state.next_at
 
-    async def run(self, writer: FencedWriter) -> None:
-        """One run. Raises `TmdbError`; what was stored until then stays, and the next run goes on from there."""
+    async def run(self, fence: int) -> None:
+        """One run. What was stored until a failure stays, and the next run goes on from there.
+
+        Raises `TmdbError` and `LeaseLostError`.
+        """
         memory = await self._states.memory(Routine.MOVIES)
         walked_at: datetime | None = memory.get("walkedAt")
         counts: dict[str, int] = {}
-        walks = (
-            walked_at is None
-            or bool(memory.get("walk"))
-            or bool(memory.get("wanted"))
-            or self._clock() - walked_at >= self._walk_interval
-        )
-        if walks:
-            counts |= await self._walk.run(writer)
+        if self._walk_is_due(memory, walked_at):
+            counts |= await self._walk.run(fence)
             noted = {"walk": None, "walkedAt": self._clock(), "wanted": False}
-            await writer.write(lambda session: self._states.note(Routine.MOVIES, noted, {"phase": "changes"}, session))
+            await self._states.note(Routine.MOVIES, noted, {"phase": "changes"}, fence)
         if walked_at is not None:
-            counts |= await self._refresh.run(writer)
+            counts |= await self._refresh.run(fence)
         now = self._clock()
+        has_changed = any(count for name, count in counts.items() if name not in _NO_CHANGE)
+        await self._states.succeed(Routine.MOVIES, now, now + self.interval, counts if has_changed else None, fence)
 
-        async def store(session: AsyncClientSession) -> None:
-            changed = any(n for name, n in counts.items() if name not in ("unchanged", "skipped", "skippedDetails"))
-            await self._states.succeed(
-                Routine.MOVIES, now, now + self.interval, counts if changed else None, {}, session
-            )
-
-        await writer.write(store)
+    def _walk_is_due(self, memory: Document, walked_at: datetime | None) -> bool:
+        if walked_at is None or memory.get("walk") or memory.get("wanted"):
+            return True
+        return self._clock() - walked_at >= self._walk_interval

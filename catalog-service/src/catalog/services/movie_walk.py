@@ -2,7 +2,7 @@
 
 TMDB shows at most 500 pages of 20 of any list. Where more is wanted of a genre, the list is cut into spans of
 release dates that are each short enough, and the spans are walked side by side by popularity. Progress is
-noted in the transaction that stores the movies, so that a walk that is killed goes on where it was.
+noted after every few pages, so that a walk that is killed goes on where it was.
 """
 
 import asyncio
@@ -12,15 +12,12 @@ from dataclasses import asdict, dataclass, field
 from datetime import date, timedelta
 from typing import Any
 
-from pymongo.asynchronous.client_session import AsyncClientSession
-
 from catalog.clients.tmdb.client import TmdbClient
 from catalog.clients.tmdb.models import LAST_PAGE, MoviePage
 from catalog.domain.genres import GenreStatus
 from catalog.domain.movies import Movie
 from catalog.domain.sync import Routine
 from catalog.storage.genres import GenreRepository
-from catalog.storage.leases import FencedWriter
 from catalog.storage.movies import MovieWriter
 from catalog.storage.revisions import RevisionRepository
 from catalog.storage.sync_states import SyncStateRepository
@@ -148,8 +145,11 @@ class MovieWalk:
         self._clock = clock
         self._logged_at = 0.0
 
-    async def run(self, writer: FencedWriter) -> dict[str, int]:
-        """Walk to the end, from where the last run has stopped; counts of movies. Raises `TmdbError`."""
+    async def run(self, fence: int) -> dict[str, int]:
+        """Walk to the end, from where the last run has stopped; counts of movies.
+
+        Raises `TmdbError` and `LeaseLostError`.
+        """
         noted = (await self._states.memory(Routine.MOVIES)).get("walk")
         walk = Walk.load(noted) if noted else Walk(started_at=self._clock().isoformat())
         while not walk.is_done:
@@ -159,7 +159,7 @@ class MovieWalk:
             else:
                 await self._advance(walk, walk.leg, batch)
             self._close_leg(walk)
-            await self._store(writer, walk, batch.movies)
+            await self._store(walk, batch.movies, fence)
         _log.info("movies walked", extra={"pages": walk.pages, **walk.counts()})
         return walk.counts()
 
@@ -234,20 +234,16 @@ class MovieWalk:
         if has_enough or not leg.spans:
             walk.leg = None
 
-    async def _store(self, writer: FencedWriter, walk: Walk, movies: list[Movie]) -> None:
-        before = walk.counts()
-
-        async def store(session: AsyncClientSession) -> None:
-            saved = await self._movies.save_all(movies, self._clock(), session)
-            # Assigned, not added to: a transaction may run more than once.
-            walk.inserted = before["inserted"] + saved.inserted
-            walk.changed = before["changed"] + saved.changed
-            walk.unchanged = before["unchanged"] + saved.unchanged
-            if saved.inserted or saved.changed:
-                await self._revisions.advance(movies=True, session=session)
-            await self._states.note(Routine.MOVIES, {"walk": asdict(walk)}, walk.progress(), session)
-
-        await writer.write(store)
+    async def _store(self, walk: Walk, movies: list[Movie], fence: int) -> None:
+        """Movies first and how far we are after: what is fetched twice changes nothing."""
+        await self._states.require(Routine.MOVIES, fence)
+        saved = await self._movies.save_all(movies, self._clock(), fence)
+        walk.inserted += saved.inserted
+        walk.changed += saved.changed
+        walk.unchanged += saved.unchanged
+        if saved.inserted or saved.changed:
+            await self._revisions.advance(movies=True)
+        await self._states.note(Routine.MOVIES, {"walk": asdict(walk)}, walk.progress(), fence)
         if time.monotonic() - self._logged_at > _LOG_SECONDS:
             self._logged_at = time.monotonic()
             _log.info("movies are being fetched", extra=walk.progress())

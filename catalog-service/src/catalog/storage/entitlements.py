@@ -10,7 +10,7 @@ from pymongo.errors import DuplicateKeyError
 
 from catalog.domain.entitlements import Entitlements, Grant, Statement
 from catalog.storage.schema import ENTITLEMENTS
-from chassis.mongo import MongoDatabase
+from chassis.mongo import Document, MongoDatabase
 
 
 def bucket_of(user_id: uuid.UUID) -> int:
@@ -51,18 +51,21 @@ class EntitlementRepository:
 
         The same revision only confirms what is stored, an older one changes nothing.
         """
-        stored = _document(statement)
-        newer: dict[str, Any] = {"_id": str(statement.user_id), "revision": {"$lt": statement.revision}}
+        key = {"_id": str(statement.user_id)}
+        stored = await self._entitlements.find_one(key)
+        if stored is not None and stored["revision"] >= statement.revision:
+            await self._confirm(statement)
+            return False
+        # The guard is in the update and not in the filter: with more than `_id` in the filter some engines scan.
+        # A missing revision compares as less than any.
+        newer = {"$lt": ["$revision", statement.revision]}
+        update = [{"$replaceWith": {"$cond": [newer, {"$literal": {**key, **_document(statement)}}, "$$ROOT"]}}]
         try:
-            result = await self._entitlements.update_one(newer, {"$set": stored}, upsert=True)
-            return bool(result.matched_count or result.upserted_id is not None)
+            result = await self._entitlements.update_one(key, update, upsert=True)
         except DuplicateKeyError:
-            # There is a document and it is not older; or somebody inserted one at this very moment.
-            result = await self._entitlements.update_one(newer, {"$set": stored})
-        if result.matched_count:
-            return True
-        await self._confirm(statement)
-        return False
+            # Two inserted at the same moment, and the other was first.
+            result = await self._entitlements.update_one(key, update)
+        return bool(result.modified_count or result.upserted_id is not None)
 
     async def put_back(self, statement: Statement, stored_revision: int) -> None:
         """Take an older `statement` in place of `stored_revision`: the source's database went back in time."""
@@ -71,14 +74,17 @@ class EntitlementRepository:
         )
 
     async def _confirm(self, statement: Statement) -> None:
-        confirmed: dict[str, Any] = {"$max": {"confirmedAt": statement.as_of}}
-        if statement.etag is not None:
-            confirmed["$set"] = {"etag": statement.etag}
-        await self._entitlements.update_one({"_id": str(statement.user_id), "revision": statement.revision}, confirmed)
+        same = {"$eq": ["$revision", statement.revision]}
+        tag = {} if statement.etag is None else {"etag": {"$cond": [same, statement.etag, "$etag"]}}
+        await self._confirm_if(statement.user_id, same, statement.as_of, tag)
 
     async def confirm(self, user_id: uuid.UUID, etag: str, as_of: datetime) -> None:
         """What is stored under `etag` was still true at `as_of`."""
-        await self._entitlements.update_one({"_id": str(user_id), "etag": etag}, {"$max": {"confirmedAt": as_of}})
+        await self._confirm_if(user_id, {"$eq": ["$etag", etag]}, as_of, {})
+
+    async def _confirm_if(self, user_id: uuid.UUID, condition: Document, as_of: datetime, fields: Document) -> None:
+        moment = {"$cond": [condition, {"$max": ["$confirmedAt", as_of]}, "$confirmedAt"]}
+        await self._entitlements.update_one({"_id": str(user_id)}, [{"$set": {"confirmedAt": moment, **fields}}])
 
     async def digest(self) -> dict[int, tuple[int, int]]:
         """Count and sum of revisions of every bucket that has users.

@@ -1,4 +1,7 @@
-"""Genres and the events about them, which wait inside of the documents."""
+"""Genres and the events about them: one document, as TMDB's list is one.
+
+So a new list is stored whole or not at all, with its events, and only by the present holder of the lease.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,20 +9,18 @@ from datetime import datetime
 from typing import Any
 
 from bson import Binary
-from pymongo.asynchronous.client_session import AsyncClientSession
 
 from catalog.domain.events import genre_changed
 from catalog.domain.genres import Genre, GenreChanges, GenreStatus
-from catalog.storage.schema import GENRES, MOVIES
+from catalog.storage.leases import LeaseLostError
+from catalog.storage.schema import GENRE_LIST, GENRES, MOVIES
 from chassis.events.envelope import Event, encode
 from chassis.mongo import Document, MongoDatabase
-
-_SHOWN = {"outbox": 0}
 
 
 @dataclass(frozen=True, slots=True)
 class WaitingEvent:
-    """An event that is stored with its genre and not yet known to be published."""
+    """An event that is stored with the genres and not yet known to be published."""
 
     genre_id: int
     event_id: str
@@ -29,21 +30,22 @@ class WaitingEvent:
     body: bytes
 
 
-def _genre(document: Mapping[str, Any]) -> Genre:
+def _genre(entry: Mapping[str, Any]) -> Genre:
     return Genre(
-        id=int(document["_id"]),
-        name=document["name"],
-        status=GenreStatus(document["status"]),
-        movie_count=int(document["movieCount"]),
-        revision=int(document["revision"]),
-        created_at=document["createdAt"],
-        updated_at=document["updatedAt"],
+        id=int(entry["id"]),
+        name=entry["name"],
+        status=GenreStatus(entry["status"]),
+        movie_count=int(entry["movieCount"]),
+        revision=int(entry["revision"]),
+        created_at=entry["createdAt"],
+        updated_at=entry["updatedAt"],
     )
 
 
-def _waiting(event: Event) -> Document:
+def _waiting(genre_id: int, event: Event) -> Document:
     return {
         "id": str(event.id),
+        "genreId": genre_id,
         "type": event.type,
         "subject": event.subject,
         "traceparent": event.traceparent,
@@ -51,66 +53,96 @@ def _waiting(event: Event) -> Document:
     }
 
 
+def _changed(changes: GenreChanges) -> list[tuple[int, str, GenreStatus]]:
+    active = {**changes.added, **changes.renamed, **changes.restored}
+    return [
+        *((genre_id, name, GenreStatus.ACTIVE) for genre_id, name in active.items()),
+        *((genre_id, name, GenreStatus.RETIRED) for genre_id, name in changes.retired.items()),
+    ]
+
+
 class GenreRepository:
     def __init__(self, database: MongoDatabase) -> None:
-        self._genres = database[GENRES]
+        self._lists = database[GENRES]
         self._movies = database[MOVIES]
 
-    async def all(self, session: AsyncClientSession | None = None) -> dict[int, Genre]:
+    async def all(self) -> dict[int, Genre]:
         """Every genre ever listed, by id; a few dozen."""
-        documents = await self._genres.find({}, _SHOWN, session=session).to_list()
-        return {genre.id: genre for genre in map(_genre, documents)}
+        document = await self._read()
+        return {int(entry["id"]): _genre(entry) for entry in document["genres"]}
 
-    async def apply(self, changes: GenreChanges, now: datetime, session: AsyncClientSession) -> None:
-        """Store `changes`, each with its event in the same document."""
-        stored = await self.all(session)
-        for names, status in (
-            (changes.added, GenreStatus.ACTIVE),
-            (changes.renamed, GenreStatus.ACTIVE),
-            (changes.restored, GenreStatus.ACTIVE),
-            (changes.retired, GenreStatus.RETIRED),
-        ):
-            for genre_id, name in names.items():
-                known = stored.get(genre_id)
-                revision = known.revision + 1 if known else 1
-                event = genre_changed(genre_id, revision, name, status)
-                await self._genres.update_one(
-                    {"_id": genre_id},
-                    {
-                        "$set": {"name": name, "status": status.value, "revision": revision, "updatedAt": now},
-                        "$setOnInsert": {"createdAt": now, "movieCount": 0},
-                        "$push": {"outbox": _waiting(event)},
-                    },
-                    upsert=True,
-                    session=session,
-                )
+    async def _read(self) -> Document:
+        document = await self._lists.find_one({"_id": GENRE_LIST})
+        return document or {"genres": [], "outbox": [], "version": 0, "fence": 0}
+
+    async def begin(self, fence: int) -> None:
+        """Put a fence up. Raises `LeaseLostError` when a later holder has done so."""
+        result = await self._lists.update_one({"_id": GENRE_LIST, "fence": {"$lte": fence}}, {"$set": {"fence": fence}})
+        if not result.matched_count:
+            raise LeaseLostError
+
+    async def apply(self, changes: GenreChanges, now: datetime, fence: int) -> None:
+        """Store `changes`, each with its event, all of them or none. Raises `LeaseLostError`."""
+        while True:
+            document = await self._read()
+            if document["fence"] > fence:
+                raise LeaseLostError
+            entries = {int(entry["id"]): entry for entry in document["genres"]}
+            events = []
+            for genre_id, name, status in _changed(changes):
+                known = entries.get(genre_id, {"revision": 0, "createdAt": now, "movieCount": 0})
+                revision = int(known["revision"]) + 1
+                entries[genre_id] = {
+                    **known,
+                    "id": genre_id,
+                    "name": name,
+                    "status": status.value,
+                    "revision": revision,
+                    "updatedAt": now,
+                }
+                events.append(_waiting(genre_id, genre_changed(genre_id, revision, name, status)))
+            result = await self._lists.update_one(
+                {"_id": GENRE_LIST, "version": document["version"], "fence": {"$lte": fence}},
+                {
+                    "$set": {"genres": list(entries.values())},
+                    "$inc": {"version": 1},
+                    "$push": {"outbox": {"$each": events}},
+                },
+            )
+            # Not matched: the counts were written meanwhile, or a later holder has begun.
+            if result.matched_count:
+                return
 
     async def recount(self) -> bool:
         """Count the movies of every genre; whether a count has changed."""
-        changed = False
-        for genre in (await self.all()).values():
-            count = await self._movies.count_documents({"genreIds": genre.id})
-            if count != genre.movie_count:
-                await self._genres.update_one({"_id": genre.id}, {"$set": {"movieCount": count}})
-                changed = True
-        return changed
+        document = await self._read()
+        entries = []
+        for entry in document["genres"]:
+            count = await self._movies.count_documents({"genreIds": entry["id"]})
+            entries.append({**entry, "movieCount": count})
+        if entries == document["genres"]:
+            return False
+        # When the list has changed meanwhile, the next count finds the same difference.
+        await self._lists.update_one(
+            {"_id": GENRE_LIST, "version": document["version"]}, {"$set": {"genres": entries}, "$inc": {"version": 1}}
+        )
+        return True
 
     async def waiting_events(self) -> list[WaitingEvent]:
-        """Events to publish, in the order of their changes within a genre."""
-        documents = await self._genres.find({"outbox.0": {"$exists": True}}, {"outbox": 1, "name": 1}).to_list()
+        """Events to publish, those of a genre next to each other and in the order of its changes."""
+        entries = sorted((await self._read())["outbox"], key=lambda entry: int(entry["genreId"]))
         return [
             WaitingEvent(
-                document["_id"],
+                int(entry["genreId"]),
                 entry["id"],
                 entry["type"],
                 entry["subject"],
                 entry["traceparent"],
                 bytes(entry["body"]),
             )
-            for document in documents
-            for entry in document["outbox"]
+            for entry in entries
         ]
 
     async def forget_event(self, event: WaitingEvent) -> None:
         """Remove an event that the broker has confirmed."""
-        await self._genres.update_one({"_id": event.genre_id}, {"$pull": {"outbox": {"id": event.event_id}}})
+        await self._lists.update_one({"_id": GENRE_LIST}, {"$pull": {"outbox": {"id": event.event_id}}})

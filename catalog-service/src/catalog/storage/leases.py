@@ -1,20 +1,19 @@
-"""Leases and fences: one worker at a time does a job, and one that was late cannot write."""
+"""Leases: one worker at a time does a job, and a fence tells later holders from earlier ones.
 
-from collections.abc import Awaitable, Callable
+There are no transactions of several documents here, on purpose: a process that is killed inside of one leaves
+locks behind that not every engine takes back. A write is one document, guarded by the fence that it carries.
+"""
+
 from dataclasses import dataclass
-from typing import Any, TypeVar
 
 from pymongo import ReturnDocument
-from pymongo.asynchronous.client_session import AsyncClientSession
 
-from catalog.storage.schema import FENCES, LEASES
+from catalog.storage.schema import LEASES
 from chassis.mongo import MongoDatabase
-
-Result = TypeVar("Result")
 
 
 class LeaseLostError(Exception):
-    """Somebody else has taken over: whatever was about to be written is not."""
+    """A later holder has begun: whatever was about to be written is not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,39 +64,3 @@ class LeaseRepository:
             {"_id": held.name, "owner": owner, "fence": held.fence},
             {"$set": {"owner": None}, "$unset": {"expiresAt": ""}},
         )
-
-
-class FencedWriter:
-    """Writes that are refused once a later holder has begun: each is a transaction that reads the job's fence."""
-
-    def __init__(self, database: MongoDatabase, job: str, fence: int) -> None:
-        self._database = database
-        self._job = job
-        self.fence = fence
-
-    async def begin(self) -> None:
-        """Put our fence up. Raises `LeaseLostError` when a later holder has done so already."""
-        result = await self._database[FENCES].update_one(
-            {"_id": self._job, "fence": {"$lte": self.fence}}, {"$set": {"fence": self.fence}}
-        )
-        if not result.matched_count:
-            raise LeaseLostError(self._job)
-
-    async def write(self, work: Callable[[AsyncClientSession], Awaitable[Result]]) -> Result:
-        """Do `work` in a transaction, all or nothing; it may run more than once.
-
-        Raises `LeaseLostError`, and then nothing has been written.
-        """
-
-        async def guarded(session: AsyncClientSession) -> Result:
-            # A write, not a read: two transactions that touch the same fence cannot both commit.
-            result = await self._database[FENCES].update_one(
-                {"_id": self._job, "fence": self.fence}, {"$inc": {"writes": 1}}, session=session
-            )
-            if not result.matched_count:
-                raise LeaseLostError(self._job)
-            return await work(session)
-
-        async with self._database.client.start_session() as session:
-            outcome: Any = await session.with_transaction(guarded)
-            return outcome  # type: ignore[no-any-return]

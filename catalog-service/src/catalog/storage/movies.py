@@ -6,7 +6,7 @@ from datetime import date, datetime
 from typing import Any
 
 from pymongo import ASCENDING, DESCENDING, UpdateOne
-from pymongo.asynchronous.client_session import AsyncClientSession
+from pymongo.errors import BulkWriteError
 
 from catalog.domain.movies import HeldMovie, Movie, MovieFilter, MovieOrder
 from catalog.domain.permission import GenreCondition
@@ -17,7 +17,8 @@ from chassis.mongo import Document, MongoDatabase
 # Above every character that can follow the beginning of a word.
 _LAST_CHARACTER = "\U0010ffff"
 _NOT_SHOWN = {"titleWords": 0, "titleKey": 0}
-_HOUSEKEEPING = ("_id", "fetchedAt", "createdAt", "withdrawnAt")
+_HOUSEKEEPING = ("_id", "fetchedAt", "createdAt", "withdrawnAt", "fence")
+_DUPLICATE_KEY = 11000
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,9 +131,8 @@ class MovieRepository:
         await self._movies.update_one(
             {"_id": movie.id},
             {
-                "$set": {**_document(movie), "fetchedAt": now},
-                "$setOnInsert": {"createdAt": now},
-                "$unset": {"withdrawnAt": ""},
+                "$set": {**_document(movie), "fetchedAt": now, "withdrawnAt": None},
+                "$setOnInsert": {"createdAt": now, "fence": 0},
             },
             upsert=True,
         )
@@ -140,61 +140,72 @@ class MovieRepository:
     async def is_unknown(self, movie_id: int, now: datetime) -> bool:
         """Whether TMDB said lately that it has no such movie."""
         # The engine removes what has run out only now and then.
-        return await self._unknown.find_one({"_id": movie_id, "forgetAt": {"$gt": now}}) is not None
+        document = await self._unknown.find_one({"_id": movie_id})
+        return document is not None and document["forgetAt"] > now
 
     async def remember_unknown(self, movie_id: int, forget_at: datetime) -> None:
         await self._unknown.update_one({"_id": movie_id}, {"$set": {"forgetAt": forget_at}}, upsert=True)
 
 
 class MovieWriter:
-    """Bulk writes of the movie routine, inside of its transactions."""
+    """Bulk writes of the movie routine, each movie guarded by the fence that it was last written with."""
 
     def __init__(self, database: MongoDatabase) -> None:
         self._movies = database[MOVIES]
 
-    async def save_all(self, movies: Collection[Movie], now: datetime, session: AsyncClientSession) -> Saved:
-        """Store `movies` as TMDB describes them now; one that is given twice is stored once."""
+    async def save_all(self, movies: Collection[Movie], now: datetime, fence: int) -> Saved:
+        """Store `movies` as TMDB describes them now; one that is given twice is stored once.
+
+        A movie that a later holder has written already is left alone.
+        """
         wanted = {movie.id: _document(movie) for movie in movies}
-        cursor = self._movies.find({"_id": {"$in": list(wanted)}}, session=session)
-        stored = {document["_id"]: document async for document in cursor}
-        new = [
-            {"_id": movie_id, **document, "fetchedAt": now, "createdAt": now}
-            for movie_id, document in wanted.items()
-            if movie_id not in stored
-        ]
-        changed = [movie_id for movie_id, document in stored.items() if _differs(document, wanted[movie_id])]
-        unchanged = list(stored.keys() - set(changed))
-        if new:
-            await self._movies.insert_many(new, ordered=False, session=session)
+        stored = {d["_id"]: d async for d in self._movies.find({"_id": {"$in": list(wanted)}})}
+        changed = {key for key, document in stored.items() if _differs(document, wanted[key])}
+        unchanged = stored.keys() - changed
+        new = wanted.keys() - stored.keys()
+        # Somebody may have inserted one of them since we looked.
+        changed |= await self._insert({key: wanted[key] for key in new}, now, fence)
         if changed:
             await self._movies.bulk_write(
-                [
-                    UpdateOne({"_id": key}, {"$set": {**wanted[key], "fetchedAt": now}, "$unset": {"withdrawnAt": ""}})
-                    for key in changed
-                ],
+                [_guarded(key, {**wanted[key], "fetchedAt": now, "fence": fence}, fence) for key in changed],
                 ordered=False,
-                session=session,
             )
         if unchanged:
-            await self._movies.update_many({"_id": {"$in": unchanged}}, {"$set": {"fetchedAt": now}}, session=session)
-        return Saved(len(new), len(changed), len(unchanged))
+            await self._movies.update_many({"_id": {"$in": list(unchanged)}}, {"$max": {"fetchedAt": now}})
+        return Saved(len(new - changed), len(changed), len(unchanged))
 
-    async def withdraw(self, ids: Sequence[int], now: datetime, session: AsyncClientSession) -> int:
+    async def _insert(self, documents: Mapping[int, Document], now: datetime, fence: int) -> set[int]:
+        """Insert new movies; ids of those that there are already."""
+        if not documents:
+            return set()
+        stamps = {"fetchedAt": now, "createdAt": now, "fence": fence}
+        try:
+            await self._movies.insert_many(
+                [{"_id": key, **document, **stamps} for key, document in documents.items()], ordered=False
+            )
+        except BulkWriteError as error:
+            refused = error.details["writeErrors"]
+            if any(entry["code"] != _DUPLICATE_KEY for entry in refused):
+                raise
+            keys = list(documents)
+            return {keys[entry["index"]] for entry in refused}
+        return set()
+
+    async def withdraw(self, ids: Sequence[int], now: datetime) -> int:
         """TMDB has these no longer: they are in no list from now on; how many that is news about.
 
         Without genres a movie is permitted to nobody, so that no query needs another condition.
         """
         result = await self._movies.update_many(
-            {"_id": {"$in": list(ids)}, "withdrawnAt": {"$exists": False}},
+            {"_id": {"$in": list(ids)}, "withdrawnAt": None},
             {"$set": {"genreIds": [], "withdrawnAt": now, "fetchedAt": now}},
-            session=session,
         )
         return result.modified_count
 
     async def held_among(self, ids: Collection[int]) -> list[int]:
         """Those of `ids` that are held and not withdrawn."""
         cursor = self._movies.find({"_id": {"$in": list(ids)}}, {"withdrawnAt": 1, "fetchedAt": 1})
-        return sorted([document["_id"] async for document in cursor if "withdrawnAt" not in document])
+        return sorted([document["_id"] async for document in cursor if not document.get("withdrawnAt")])
 
     async def oldest(self, before: datetime, limit: int) -> list[int]:
         """Ids of movies last fetched before a moment, the oldest first."""
@@ -205,11 +216,23 @@ class MovieWriter:
         )
         return [document["_id"] async for document in cursor]
 
-    async def purge(self, before: datetime, session: AsyncClientSession) -> int:
+    async def purge(self, before: datetime) -> int:
         """Delete what was last fetched before a moment; how many movies that were."""
-        result = await self._movies.delete_many({"fetchedAt": {"$lt": before}}, session=session)
+        result = await self._movies.delete_many({"fetchedAt": {"$lt": before}})
         return result.deleted_count
 
 
+def _guarded(movie_id: int, fields: Document, fence: int) -> UpdateOne:
+    """An update that does nothing when a later holder has written the movie.
+
+    The guard is in the update and not in the filter: with more than `_id` in the filter some engines scan.
+    """
+    later = {"$gt": ["$fence", fence]}
+    # Literally, because a title may begin with "$"; without `withdrawnAt`, because TMDB has it again.
+    known = {"$literal": fields}
+    updated = {"$mergeObjects": ["$$ROOT", known, {"withdrawnAt": None}]}
+    return UpdateOne({"_id": movie_id}, [{"$replaceWith": {"$cond": [later, "$$ROOT", updated]}}])
+
+
 def _differs(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
-    return "withdrawnAt" in stored or {k: v for k, v in stored.items() if k not in _HOUSEKEEPING} != wanted
+    return bool(stored.get("withdrawnAt")) or {k: v for k, v in stored.items() if k not in _HOUSEKEEPING} != wanted

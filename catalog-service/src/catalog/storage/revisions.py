@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-from pymongo.asynchronous.client_session import AsyncClientSession
-
 from catalog.storage.schema import REVISIONS
 from chassis.mongo import MongoDatabase
 
@@ -24,10 +22,6 @@ class RevisionRepository:
         document = await self._revisions.find_one({"_id": "catalog"}) or {}
         return Revisions(int(document.get("movies", 0)), int(document.get("genres", 0)))
 
-    async def advance(
-        self, *, movies: bool = False, genres: bool = False, session: AsyncClientSession | None = None
-    ) -> None:
-        """To be called after the change is written or in its transaction: what is read between is stale by then."""
-        await self._revisions.update_one(
-            {"_id": "catalog"}, {"$inc": {"movies": int(movies), "genres": int(genres)}}, session=session
-        )
+    async def advance(self, *, movies: bool = False, genres: bool = False) -> None:
+        """To be called after the change is written: what was read before is out of date by then."""
+        await self._revisions.update_one({"_id": "catalog"}, {"$inc": {"movies": int(movies), "genres": int(genres)}})

@@ -20,11 +20,14 @@ UNKNOWN_MOVIES = "unknown_movies"
 ENTITLEMENTS = "entitlements"
 SYNC = "sync"
 LEASES = "leases"
-FENCES = "fences"
 BUDGETS = "budgets"
 REVISIONS = "revisions"
 _SCHEMA = "schema"
-COLLECTIONS = (GENRES, MOVIES, UNKNOWN_MOVIES, ENTITLEMENTS, SYNC, LEASES, FENCES, BUDGETS, REVISIONS)
+
+GENRE_LIST = "movie"
+"""Id of the one document of genres: TMDB's list for movies."""
+
+COLLECTIONS = (GENRES, MOVIES, UNKNOWN_MOVIES, ENTITLEMENTS, SYNC, LEASES, BUDGETS, REVISIONS)
 
 SORT_FIELDS: dict[SortKey, str] = {
     SortKey.POPULARITY: "popularity",
@@ -39,12 +42,22 @@ _NULLABLE_STRING = {"bsonType": ["string", "null"]}
 _INTEGER = {"bsonType": ["int", "long"]}
 _VALIDATORS: dict[str, dict[str, Any]] = {
     GENRES: {
-        "required": ["name", "status", "revision", "movieCount", "createdAt", "updatedAt", "outbox"],
+        "required": ["fence", "version", "genres", "outbox"],
         "properties": {
-            "name": {"bsonType": "string", "minLength": 1},
-            "status": {"enum": ["active", "retired"]},
-            "revision": {"bsonType": ["int", "long"], "minimum": 1},
-            "movieCount": {"bsonType": ["int", "long"], "minimum": 0},
+            "genres": {
+                "bsonType": "array",
+                "items": {
+                    "bsonType": "object",
+                    "required": ["id", "name", "status", "revision", "movieCount", "createdAt", "updatedAt"],
+                    "properties": {
+                        "id": {"bsonType": ["int", "long"], "minimum": 1},
+                        "name": {"bsonType": "string", "minLength": 1},
+                        "status": {"enum": ["active", "retired"]},
+                        "revision": {"bsonType": ["int", "long"], "minimum": 1},
+                        "movieCount": {"bsonType": ["int", "long"], "minimum": 0},
+                    },
+                },
+            },
             "outbox": {"bsonType": "array"},
         },
     },
@@ -94,10 +107,10 @@ INDEXES: dict[str, list[IndexModel]] = {
 # Documents that later updates take for granted, so that none of them has to be an upsert that races.
 _SEEDS: dict[str, list[dict[str, Any]]] = {
     LEASES: [{"_id": "sync", "fence": 0}, {"_id": "outbox", "fence": 0}, {"_id": "healing", "fence": 0}],
-    FENCES: [{"_id": "genres", "fence": 0, "writes": 0}, {"_id": "movies", "fence": 0, "writes": 0}],
+    GENRES: [{"_id": GENRE_LIST, "fence": 0, "version": 0, "genres": [], "outbox": []}],
     BUDGETS: [{"_id": "tmdb"}],
     REVISIONS: [{"_id": "catalog", "movies": 0, "genres": 0}],
-    SYNC: [{"_id": "genres"}, {"_id": "movies"}, {"_id": "request", "pending": False}],
+    SYNC: [{"_id": "genres", "fence": 0}, {"_id": "movies", "fence": 0}, {"_id": "request", "pending": False}],
 }
 
 

@@ -5,9 +5,9 @@ from datetime import datetime
 from typing import Any
 
 from pymongo import ReturnDocument
-from pymongo.asynchronous.client_session import AsyncClientSession
 
 from catalog.domain.sync import Routine, RoutineState, SyncFailure
+from catalog.storage.leases import LeaseLostError
 from catalog.storage.schema import SYNC
 from chassis.mongo import Document, MongoDatabase
 
@@ -43,57 +43,58 @@ class SyncStateRepository:
         memory: Document = document.get("memory") or {}
         return memory
 
-    async def schedule(self, routine: Routine, at: datetime | None) -> None:
-        """Nothing is running; the next run is due at `at`, or nobody knows yet."""
-        await self._sync.update_one({"_id": routine.value}, {"$set": {"nextAt": at, "runningSince": None}})
+    async def begin(self, routine: Routine, at: datetime | None, fence: int) -> None:
+        """A new holder takes over: nothing is running, and the next run is due at `at` or nobody knows yet."""
+        await self._update(routine, fence, {"nextAt": at, "runningSince": None, "fence": fence})
 
-    async def begin(self, routine: Routine, now: datetime, session: AsyncClientSession) -> None:
-        await self._sync.update_one({"_id": routine.value}, {"$set": {"runningSince": now}}, session=session)
+    async def require(self, routine: Routine, fence: int) -> None:
+        """Raises `LeaseLostError` when a later holder has begun."""
+        document = await self._sync.find_one({"_id": routine.value})
+        if document is None or document["fence"] > fence:
+            raise LeaseLostError(routine)
 
-    async def succeed(  # noqa: PLR0913 - these are the parts of an outcome
-        self,
-        routine: Routine,
-        now: datetime,
-        next_at: datetime,
-        changes: Mapping[str, int] | None,
-        memory: Document,
-        session: AsyncClientSession,
+    async def schedule(self, routine: Routine, at: datetime, fence: int) -> None:
+        await self._update(routine, fence, {"nextAt": at})
+
+    async def start(self, routine: Routine, now: datetime, fence: int) -> None:
+        await self._update(routine, fence, {"runningSince": now})
+
+    async def succeed(
+        self, routine: Routine, checked_at: datetime, next_at: datetime, changes: Mapping[str, int] | None, fence: int
     ) -> None:
         """The run has ended well; `changes` is None when there were none."""
         fields: Document = {
             "runningSince": None,
-            "checkedAt": now,
+            "checkedAt": checked_at,
             "nextAt": next_at,
             "failures": 0,
             "progress": None,
-            **{f"memory.{name}": value for name, value in memory.items()},
         }
         if changes is not None:
-            fields |= {"changedAt": now, "changes": dict(changes)}
-        await self._sync.update_one({"_id": routine.value}, {"$set": fields}, session=session)
+            fields |= {"changedAt": checked_at, "changes": dict(changes)}
+        await self._update(routine, fence, fields)
 
-    async def fail(
-        self, routine: Routine, failure: SyncFailure, failures: int, next_at: datetime, session: AsyncClientSession
-    ) -> None:
+    async def fail(self, routine: Routine, failure: SyncFailure, failures: int, next_at: datetime, fence: int) -> None:
         """The run has failed; whatever it noted stays, so that the next one goes on from there."""
-        await self._sync.update_one(
-            {"_id": routine.value},
-            {
-                "$set": {
-                    "runningSince": None,
-                    "nextAt": next_at,
-                    "failures": failures,
-                    "lastFailure": {"at": failure.at, "code": failure.code, "message": failure.message},
-                },
-                "$inc": {"failuresInAll": 1},
-            },
-            session=session,
-        )
+        fields = {
+            "runningSince": None,
+            "nextAt": next_at,
+            "failures": failures,
+            "lastFailure": {"at": failure.at, "code": failure.code, "message": failure.message},
+        }
+        await self._update(routine, fence, fields, {"$inc": {"failuresInAll": 1}})
 
-    async def note(self, routine: Routine, memory: Document, progress: Document, session: AsyncClientSession) -> None:
+    async def note(self, routine: Routine, memory: Document, progress: Document | None, fence: int) -> None:
         """Remember how far the run has come."""
         fields = {"progress": progress, **{f"memory.{name}": value for name, value in memory.items()}}
-        await self._sync.update_one({"_id": routine.value}, {"$set": fields}, session=session)
+        await self._update(routine, fence, fields)
+
+    async def _update(self, routine: Routine, fence: int, fields: Document, more: Document | None = None) -> None:
+        result = await self._sync.update_one(
+            {"_id": routine.value, "fence": {"$lte": fence}}, {"$set": fields, **(more or {})}
+        )
+        if not result.matched_count:
+            raise LeaseLostError(routine)
 
     async def ask(self, now: datetime) -> bool:
         """Ask for a run of everything; False when one is asked for already."""

@@ -1,0 +1,121 @@
+"""Pages that are served again as bytes: to whom, for how long, and how many of them."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from catalog.services.page_cache import CachedPage, PageCache
+from catalog.storage.movies import MovieRepository
+
+GENRES = {28: "Action", 35: "Comedy"}
+
+
+def page(size: int = 10) -> CachedPage:
+    return CachedPage(b"x" * size, '"tag"', {})
+
+
+def test_a_page_of_another_revision_is_not_served() -> None:
+    cache = PageCache(1_000_000)
+    cache.put(1, "a", page())
+    assert cache.get(1, "a") == page()
+    assert cache.get(2, "a") is None
+
+    cache.put(2, "b", page())
+    assert cache.get(2, "a") is None
+    assert cache.get(1, "a") is None
+
+
+def test_it_never_holds_more_than_it_may() -> None:
+    cache = PageCache(100_000)
+    for number in range(1000):
+        cache.put(1, number, page(2000))
+        cache.get(1, 0)
+
+    held = [number for number in range(1000) if cache.get(1, number)]
+    assert 20 < len(held) < 100_000 // 2000
+    assert held[0] == 0
+    assert held[-1] == 999
+    cache.put(1, "huge", page(200_000))
+    assert cache.get(1, "huge") is None
+
+
+def test_putting_the_same_page_again_weighs_nothing() -> None:
+    cache = PageCache(10_000)
+    for _ in range(100):
+        cache.put(1, "a", page(3000))
+    cache.put(1, "b", page(3000))
+
+    assert cache.get(1, "a")
+    assert cache.get(1, "b")
+
+
+@pytest.fixture
+def queries(monkeypatch: Any) -> list[str]:
+    """The names of the queries that were run."""
+    asked: list[str] = []
+    for name in ("count", "page"):
+        original = getattr(MovieRepository, name)
+
+        async def spy(self: Any, *args: Any, original: Any = original, name: str = name) -> Any:
+            asked.append(name)
+            return await original(self, *args)
+
+        monkeypatch.setattr(MovieRepository, name, spy)
+    return asked
+
+
+async def test_the_same_genres_share_a_page_whoever_asks(
+    client: Any, person: Any, store: Any, movie: Any, queries: list[str]
+) -> None:
+    await store([movie(1, 28)], GENRES)
+    first, second, other = person(28), person(28), person(28, 35)
+    path = "/v1/movies?genreIds=28&sort=title"
+    answers = [await client.get(path, headers=reader.headers) for reader in (first, first, second, second)]
+
+    assert {answer.content for answer in answers} == {answers[0].content}
+    assert {answer.headers["etag"] for answer in answers} == {answers[0].headers["etag"]}
+    assert answers[-1].headers["x-total-count"] == "1"
+    # The second reader's first request went the full way, to look up who that is.
+    assert queries == ["count", "page", "page"]
+    await client.get(path, headers=other.headers)
+    assert queries == ["count", "page", "page", "page"]
+
+
+async def test_a_changed_catalog_is_seen_within_a_second(client: Any, person: Any, store: Any, movie: Any) -> None:
+    await store([movie(1, 28)], GENRES)
+    reader = person(28)
+    assert (await client.get("/v1/movies", headers=reader.headers)).headers["x-total-count"] == "1"
+
+    await store([movie(2, 28)])
+
+    async with asyncio.timeout(1.5):
+        while (await client.get("/v1/movies", headers=reader.headers)).headers["x-total-count"] != "2":
+            await asyncio.sleep(0.02)
+
+
+async def test_a_remembered_page_needs_a_valid_token(client: Any, person: Any, store: Any, movie: Any) -> None:
+    await store([movie(1, 28)], GENRES)
+    reader = person(28)
+    for _ in range(3):
+        assert (await client.get("/v1/movies", headers=reader.headers)).status_code == 200
+
+    assert (await client.get("/v1/movies")).status_code == 401
+    forged = {"Authorization": reader.headers["Authorization"][:-3] + "abc"}
+    assert (await client.get("/v1/movies", headers=forged)).status_code == 401
+    twice = [("Authorization", reader.headers["Authorization"])] * 2
+    assert (await client.get("/v1/movies", headers=twice)).status_code == 400
+
+
+async def test_a_count_is_made_once_for_many_who_ask_at_the_same_time(
+    client: Any, person: Any, store: Any, movie: Any, queries: list[str]
+) -> None:
+    await store([movie(number, 28) for number in range(1, 30)], GENRES)
+    reader = person(28)
+    await client.get("/v1/movies/1", headers=reader.headers)
+
+    await asyncio.gather(
+        *(client.get(f"/v1/movies?pageNumber={number}", headers=reader.headers) for number in (1, 2, 3) * 5)
+    )
+
+    assert queries.count("count") == 1
