@@ -4,12 +4,14 @@ import asyncio
 import uuid
 from collections import Counter
 from collections.abc import Awaitable
+from datetime import timedelta
 from typing import Any
 
 import httpx
 import pytest
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from chassis.clock import to_rfc3339, utc_now
 from chassis.ids import new_id
 from chassis.testing.http import assert_problem
 from subscription.storage.packages import PackageRepository
@@ -180,9 +182,26 @@ async def test_deleting_a_user_while_subscribing_leaves_nothing(
     await totals_are_right(admin, sql)
 
 
+async def test_replicas_that_mark_at_once_mark_each_once(
+    api: Any, admin: Any, resources: Any, clock: Any, sql: Any
+) -> None:
+    package = (await api.new_package()).json()["id"]
+    body = {"userIds": [new_id() for _ in range(40)], "expiresAt": to_rfc3339(utc_now() + timedelta(hours=1))}
+    await admin("POST", f"/v1/packages/{package}/subscriptions", body)
+    clock.ahead = timedelta(hours=2)
+    while sum(await asyncio.gather(*(resources.subscriptions.mark_expired(7) for _ in range(5)))):
+        pass
+    listed = await admin("GET", f"/v1/subscriptions?packageId={package}&status=expired")
+    assert listed.headers["x-total-count"] == "40"
+    await totals_are_right(admin, sql)
+
+
 async def totals_are_right(admin: Any, sql: Any) -> None:
     """The totals kept with every change are those of the rows."""
     rows = {row.status: row.n for row in await sql("SELECT status, COUNT(*) AS n FROM subscriptions GROUP BY status")}
-    for query, expected in (("", sum(rows.values())), ("?status=cancelled", rows.get("cancelled", 0))):
+    for query, expected in (
+        ("", sum(rows.values())),
+        ("?status=cancelled", rows.get("cancelled", 0)),
+    ):
         answer = await admin("GET", f"/v1/subscriptions{query}")
         assert answer.headers["x-total-count"] == str(expected)

@@ -16,6 +16,7 @@ async def preview(api: Any, package_id: str, body: dict[str, Any]) -> dict[str, 
     before = await admin("GET", f"/v1/packages/{package_id}")
     answer = await admin("PATCH", f"/v1/packages/{package_id}?dryRun=true", body, if_match=before.headers["etag"])
     assert answer.status_code == 200, answer.text
+    assert answer.headers["etag"] == before.headers["etag"]
     after = await admin("GET", f"/v1/packages/{package_id}")
     assert (after.json(), after.headers["etag"]) == (before.json(), before.headers["etag"])
     shown: dict[str, Any] = answer.json()

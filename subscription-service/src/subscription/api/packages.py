@@ -167,7 +167,7 @@ async def edit_package(  # noqa: PLR0913 - FastAPI injects each
     """A change makes the next version; existing subscriptions keep theirs unless `applyToSubscribers` is true."""
     if dry_run:
         preview = await resources.packages.preview_edit(caller, package_id, if_match, body.to_edit())
-        return answers.answer(EditPreviewRead.of(preview)).to_response()
+        return answers.answer(EditPreviewRead.of(preview), etag=preview.etag).to_response()
     package = await resources.packages.edit_package(caller, package_id, if_match, body.to_edit())
     return _shown(package).to_response()
 

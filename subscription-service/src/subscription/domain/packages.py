@@ -109,8 +109,12 @@ class PackageEdit:
 
 @dataclass(frozen=True, slots=True)
 class EditPreview:
-    """What an edit would do. The two counts add up to the package's active subscribers."""
+    """What an edit would do. The two counts add up to the package's active subscribers.
 
+    `etag` is that of the package as it is, for the edit that may follow.
+    """
+
+    etag: str
     version: int
     genres_added: tuple[Genre, ...]
     genres_removed: tuple[Genre, ...]

@@ -292,6 +292,7 @@ def _preview(package: Package, edit: PackageEdit, genres: Sequence[Genre], subsc
     version = package.version if edit.next_version(package) is None else package.version + 1
     moved = sum(count for of, count in subscribers.items() if of < version) if edit.apply_to_subscribers else 0
     return EditPreview(
+        etag=package.etag,
         version=version,
         genres_added=tuple(
             sorted((genre for genre in genres if genre.id not in package.genre_ids), key=lambda genre: genre.id)
