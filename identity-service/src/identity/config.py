@@ -44,7 +44,8 @@ class Settings(ServiceSettings):
     # 12: OWASP Password Storage Cheat Sheet asks for 10 at least; 4 is bcrypt's own minimum, for tests.
     bcrypt_cost: int = Field(12, ge=4, le=15)
     hash_threads: int | None = Field(None, ge=1, le=64, description="default: the number of cores")
-    hash_queue: int = Field(96, ge=1)
+    # 64 hashes take about 9 s on two cores; whoever would wait longer is told to come back.
+    hash_queue: int = Field(64, ge=1)
     password_min_characters: int = Field(12, ge=8, le=64)
 
     access_token_seconds: int = Field(600, ge=30, le=900)
