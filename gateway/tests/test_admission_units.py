@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 
-from chassis.events.envelope import Event
+from chassis.events.envelope import Event, decode
+from chassis.events.topology import contracts_directory
 from chassis.ids import new_id
 from chassis.tokens import Principal
 from gateway.errors import RateLimitedError
 from gateway.headers import TrustedProxies
 from gateway.rate_limit import Policy, RateLimiter, address_key
-from gateway.revocations import SESSION_REVOKED, USER_CHANGED, USER_DELETED, Revocations
+from gateway.revocations import EVENT_TYPES, SESSION_REVOKED, USER_CHANGED, USER_DELETED, Revocations
 from gateway.upstream.balancer import Balancer, Endpoint
 from gateway.upstream.breaker import BreakerState, CircuitBreaker, RetryBudget
 
@@ -153,6 +154,14 @@ def test_a_snapshot_adds_and_never_takes_away() -> None:
     assert (before, revocations.is_informed) == (False, True)
     assert revocations.refuses(one)
     assert revocations.refuses(two)
+
+
+@pytest.mark.parametrize("kind", EVENT_TYPES)
+def test_the_events_of_the_contract_are_understood(kind: str) -> None:
+    example = decode((contracts_directory() / "events" / f"{kind}.example.json").read_bytes())
+    revocations = Revocations(lambda: 0.0)
+    revocations.apply_event(example)
+    assert sum(revocations.sizes.values()) >= 1
 
 
 def test_entries_go_when_no_token_can_be_left() -> None:

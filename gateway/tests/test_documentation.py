@@ -125,7 +125,11 @@ def test_every_operation_says_who_may_call_it_and_how_it_can_fail(merged: dict[s
         for op in methods.values():
             assert op["security"] == ([] if route.access is Access.PUBLIC else [{"accessToken": []}])
             for status in ("400", "401", "408", "414", "429", "431", "500", "502", "503", "504"):
-                content = op["responses"][status]["content"]["application/problem+json"]
+                response = op["responses"][status]
+                if "$ref" in response:
+                    response = merged["components"]["responses"][response["$ref"].rpartition("/")[2]]
+                assert "X-Request-Id" in response["headers"]
+                content = response["content"]["application/problem+json"]
                 assert content["schema"]["$ref"] == "#/components/schemas/Problem"
                 assert content["examples"]
     assert "413" in merged["paths"]["/v1/watched/{id}"]["put"]["responses"]

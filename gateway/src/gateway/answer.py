@@ -10,10 +10,8 @@ from chassis.problems import STATUS, problem_body, problem_headers
 from gateway.headers import NOTHING_TO_RENDER, SECURITY
 
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
-CHUNKED = b"transfer-encoding: chunked\r\n"
-CLOSE = b"connection: close\r\n"
+LAST_LINES = b"connection: close\r\n\r\n"
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-LAST_CHUNK = b"0\r\n\r\n"
 # What every answer says; pages bring a content security policy of their own.
 FIXED = SECURITY + NOTHING_TO_RENDER
 WITH_OWN_POLICY = SECURITY
@@ -38,11 +36,6 @@ class DateLine:
             self._second = second
             self._line = b"date: " + formatdate(second, usegmt=True).encode() + b"\r\n"
         return self._line
-
-
-def chunk(data: bytes) -> tuple[bytes, bytes, bytes]:
-    """`data` as one chunk (RFC 9112 7.1)."""
-    return b"%x\r\n" % len(data), data, b"\r\n"
 
 
 def header_lines(headers: Iterable[tuple[str, str]]) -> list[bytes]:

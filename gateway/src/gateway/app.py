@@ -15,6 +15,7 @@ from gateway.config import GatewaySettings
 from gateway.headers import TrustedProxies
 from gateway.local import serve
 from gateway.metrics import RequestCounts
+from gateway.routing import UNMATCHED
 from gateway.upstream.pool import UpstreamPool
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ _log = logging.getLogger(__name__)
 
 # Deadlines are looked at this often: one timer for everything instead of one for each request.
 _SWEEP_SECONDS = 0.1
-UNMATCHED = "unmatched"
 
 
 class Sweepable(Protocol):
@@ -73,11 +73,8 @@ class Gateway:
         """Count and log a finished exchange."""
         route = exchange.route
         seconds = self.now() - exchange.started
-        if route is None:
-            # A client may send any word as a method; each would be a new time series.
-            method, template = "OTHER", UNMATCHED
-        else:
-            method, template = exchange.method.decode(), route.template
+        template = route.template
+        method = route.method if route is UNMATCHED else exchange.method.decode()
         self.counts.add(method, template, exchange.status, seconds)
         if self._access_log is not None and template not in ("/livez", "/readyz"):
             self._access_log.add(exchange, method, template, seconds)

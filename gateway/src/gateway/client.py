@@ -1,7 +1,7 @@
 """One connection of a client: reads requests strictly, answers them in order, and gives nobody endless time.
 
 This is the `http` class that uvicorn is given, so uvicorn keeps sockets, start and stop, while a proxied
-request needs neither a task nor an ASGI message. Measured reasons: docs/adr and `docs/performance.md`.
+request needs neither a task nor an ASGI message (why: the README's section on speed).
 """
 
 import asyncio

@@ -60,15 +60,17 @@ class GatewaySettings(ProcessSettings):
     retry_share: float = Field(0.2, ge=0, le=1)
     retry_per_second: float = Field(5.0, ge=0)
 
+    # Requests a second and at once; per replica. A whole company may come from one address.
     user_rate: float = Field(200.0, gt=0)
     user_burst: int = Field(1000, ge=1)
-    address_rate: float = Field(500.0, gt=0)
-    address_burst: int = Field(2000, ge=1)
+    address_rate: float = Field(2000.0, gt=0)
+    address_burst: int = Field(5000, ge=1)
     credentials_rate: float = Field(10.0, gt=0)
     credentials_burst: int = Field(100, ge=1)
 
     drain_notice_seconds: float = Field(0.5, ge=0)
-    drain_seconds: float = Field(20.0, gt=0)
+    # Together with the notice below the 20 s that every process has to finish.
+    drain_seconds: float = Field(18.0, gt=0)
     access_log: bool = True
 
     @field_validator("trusted_proxies")

@@ -73,15 +73,6 @@ SECURITY = (
 )
 NOTHING_TO_RENDER = b"content-security-policy: default-src 'none'; frame-ancestors 'none'\r\n"
 
-EXPOSED = (
-    b"access-control-expose-headers: ETag, Idempotency-Replayed, Link, Location, RateLimit, RateLimit-Policy, "
-    b"Retry-After, X-Request-Id, X-Total-Count\r\nvary: origin\r\n"
-)
-PREFLIGHT = (
-    b"access-control-allow-headers: Authorization, Content-Type, Accept-Language, Idempotency-Key, If-Match, "
-    b"If-None-Match, Traceparent, Tracestate, X-Request-Id\r\naccess-control-max-age: 600\r\n"
-)
-
 
 class RequestHeaders:
     """What the gateway takes from a request's headers.
@@ -92,7 +83,7 @@ class RequestHeaders:
 
     __slots__ = ("content_length", "forwarded", "is_chunked", "nominated", "values")
 
-    def __init__(self, headers: Headers, http_1_0: bool) -> None:
+    def __init__(self, headers: Headers, *, http_1_0: bool) -> None:
         values: dict[bytes, bytes] = {}
         forwarded: list[bytes] = []
         self.nominated: frozenset[bytes] = frozenset()

@@ -3,15 +3,33 @@
 import logging
 from typing import TYPE_CHECKING
 
-from starlette.types import ASGIApp, Message
+from starlette.types import ASGIApp, Message, Scope
 
-from chassis.errors import ServiceError
+from chassis.errors import NotFoundError, ServiceError
 from gateway.headers import ResponseHeaders
 
 if TYPE_CHECKING:
     from gateway.exchange import Exchange
 
 _log = logging.getLogger(__name__)
+
+
+def _scope(exchange: "Exchange") -> Scope:
+    """The request as an ASGI scope. HEAD is asked as GET; the body is left away when it is answered."""
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
+        "http_version": "1.1",
+        "method": "GET" if exchange.method == b"HEAD" else exchange.method.decode(),
+        "scheme": "http",
+        "path": exchange.path.decode(),
+        "raw_path": exchange.path,
+        "root_path": "",
+        "query_string": exchange.target.partition(b"?")[2],
+        "headers": [(name, value) for name, value in exchange.raw_headers if name == b"if-none-match"],
+        "client": None,
+        "server": None,
+    }
 
 
 async def serve(app: ASGIApp, exchange: "Exchange") -> None:
@@ -31,7 +49,7 @@ async def serve(app: ASGIApp, exchange: "Exchange") -> None:
             body.extend(message.get("body", b""))
 
     try:
-        await app(exchange.local_scope(), receive, send)
+        await app(_scope(exchange), receive, send)
     except ServiceError as error:
         exchange.refuse(error)
         return
@@ -40,7 +58,7 @@ async def serve(app: ASGIApp, exchange: "Exchange") -> None:
         exchange.refuse(ServiceError())
         return
     if status == 404:
-        exchange.not_found()
+        exchange.refuse(NotFoundError())
         return
     kept = ResponseHeaders(headers)
     exchange.respond(status, kept.lines, bytes(body), has_policy=kept.has_policy)

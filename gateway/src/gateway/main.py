@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import gc
 import logging
+import resource
 import signal
 import socket
 from collections.abc import Iterator
@@ -87,6 +88,12 @@ def _operations(assembly: Assembly) -> FastAPI:
     return app
 
 
+def _raise_file_limit() -> None:
+    """Two sockets for each exchange: the soft limit of many systems (1024) is meant for `select`."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 def _calm_garbage_collector() -> None:
     """Requests leave no cycles behind: what is loaded by now need not be looked through again and again."""
     gc.collect()
@@ -98,6 +105,7 @@ async def run() -> None:
     """Run the gateway until SIGTERM."""
     settings = GatewaySettings()
     configure_logging("gateway", settings.log_level)
+    _raise_file_limit()
     async with assemble(settings) as assembly:
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload_routes, assembly.gateway)
 

@@ -126,21 +126,32 @@ def _gateway_problems(route: Route, *, has_body: bool) -> dict[int | str, dict[s
     return problem_responses(*errors)
 
 
-def _add_problems(operation: dict[str, Any], route: Route) -> None:
-    """Add to an operation what the gateway itself may answer."""
+def _own_response(status: int | str, ours: Mapping[str, Any], shared: dict[str, Any]) -> dict[str, str]:
+    """A reference to the response that says what the gateway answers with `status`, put into `shared`."""
+    examples = ours["content"][MEDIA_TYPE]["examples"]
+    name = "".join(code.title().replace("-", "") for code in sorted(examples))
+    response = shared.setdefault(
+        name,
+        {
+            "description": ours["description"],
+            "headers": {"X-Request-Id": {"$ref": "#/components/headers/XRequestId"}},
+            "content": {
+                MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}, "examples": examples},
+            },
+        },
+    )
+    if status in (429, 503):
+        response["headers"]["Retry-After"] = {"$ref": "#/components/headers/RetryAfter"}
+    return {"$ref": f"#/components/responses/{name}"}
+
+
+def _add_problems(operation: dict[str, Any], route: Route, shared: dict[str, Any]) -> None:
+    """Add to an operation what the gateway itself may answer; `shared` collects responses by name."""
     responses = operation.setdefault("responses", {})
     for status, ours in _gateway_problems(route, has_body="requestBody" in operation).items():
         theirs = responses.get(str(status))
         if theirs is None or "$ref" in theirs:
-            responses[str(status)] = {
-                "description": ours["description"],
-                "content": {
-                    MEDIA_TYPE: {
-                        "schema": {"$ref": "#/components/schemas/Problem"},
-                        "examples": ours["content"][MEDIA_TYPE]["examples"],
-                    }
-                },
-            }
+            responses[str(status)] = _own_response(status, ours, shared)
             continue
         content = theirs.setdefault("content", {}).setdefault(MEDIA_TYPE, {})
         content.setdefault("schema", {"$ref": "#/components/schemas/Problem"})
@@ -149,7 +160,7 @@ def _add_problems(operation: dict[str, Any], route: Route) -> None:
         if "$ref" not in response:
             headers = response.setdefault("headers", {})
             headers.setdefault("X-Request-Id", {"$ref": "#/components/headers/XRequestId"})
-            if status == "429":
+            if status in ("429", "503"):
                 headers.setdefault("Retry-After", {"$ref": "#/components/headers/RetryAfter"})
 
 
@@ -174,7 +185,10 @@ def _local_paths() -> dict[str, Any]:
 
 
 def _collect(
-    documents: Mapping[str, Document], routes: Sequence[Route], names: Mapping[str, Mapping[tuple[str, str], str]]
+    documents: Mapping[str, Document],
+    routes: Sequence[Route],
+    names: Mapping[str, Mapping[tuple[str, str], str]],
+    shared_responses: dict[str, Any],
 ) -> dict[str, Any]:
     paths: dict[str, Any] = {}
     seen: set[str] = set()
@@ -196,7 +210,7 @@ def _collect(
         seen.add(operation.get("operationId", ""))
         operation.setdefault("tags", [route.upstream])
         operation["security"] = [] if route.access is Access.PUBLIC else [{"accessToken": []}]
-        _add_problems(operation, route)
+        _add_problems(operation, route, shared_responses)
         paths.setdefault(found, {})[route.method.lower()] = operation
     return paths
 
@@ -225,7 +239,9 @@ def merge(documents: Mapping[str, Document], routes: Sequence[Route]) -> dict[st
     for upstream, table in tables.items():
         for (section, name), value in table.items():
             available[section, names[upstream].get((section, name), name)] = _rename(value, names[upstream])
-    paths = {**_collect(documents, routes, names), **_local_paths()}
+    shared_responses: dict[str, Any] = {}
+    paths = {**_collect(documents, routes, names, shared_responses), **_local_paths()}
+    available |= {("responses", name): response for name, response in shared_responses.items()}
     components: dict[str, Any] = {
         "securitySchemes": {"accessToken": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}}
     }
@@ -286,7 +302,7 @@ class Documentation:
         found: dict[str, Mapping[str, Any]] = {}
         for path in merge(self._documents, routes)["paths"].values():
             for operation in path.values():
-                for response in operation["responses"].values():
+                for response in operation["responses"].values():  # those with a reference follow below
                     for example in response.get("content", {}).get(MEDIA_TYPE, {}).get("examples", {}).values():
                         found.setdefault(example["value"]["code"], example["value"])
         for route in routes:

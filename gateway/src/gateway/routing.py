@@ -56,6 +56,10 @@ class Route:
     rate_class: RateClass = RateClass.GENERAL
 
 
+UNMATCHED = Route("OTHER", "unmatched", LOCAL, Access.PUBLIC)
+"""Stands for what is no route. A client may send any word as a method, so none is told apart."""
+
+
 class InvalidRouteTableError(ValueError):
     """The route table contradicts itself or names something unknown."""
 

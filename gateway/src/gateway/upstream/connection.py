@@ -31,7 +31,9 @@ class Failure(Enum):
 
 
 class ResponseHandler(Protocol):
-    """What a connection tells the exchange it works for."""
+    """What a connection tells the exchange it works for. `body_complete` says that the whole request is sent."""
+
+    body_complete: bool
 
     def upstream_head(self, status: int, headers: ResponseHeaders) -> None: ...
     def upstream_body(self, data: bytes) -> None: ...
@@ -39,7 +41,6 @@ class ResponseHandler(Protocol):
     def upstream_end(self) -> None: ...
     def upstream_failed(self, failure: Failure) -> None: ...
     def upstream_writable(self, writable: bool) -> None: ...
-    def upstream_request_is_sent(self) -> bool: ...
 
 
 class UpstreamConnection(asyncio.Protocol):
@@ -170,7 +171,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     def _finish(self, handler: ResponseHandler) -> None:
         self._handler = None
-        reusable = self._keeps_alive and not self._is_dirty and handler.upstream_request_is_sent()
+        reusable = self._keeps_alive and not self._is_dirty and handler.body_complete
         if not self._expects_body:
             # The parser cannot be told that the answer to HEAD has no body: it still waits for one.
             self._parser = httptools.HttpResponseParser(self)

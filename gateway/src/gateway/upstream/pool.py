@@ -17,12 +17,9 @@ _log = logging.getLogger(__name__)
 
 
 class Waiter(Protocol):
-    """An exchange that needs a connection."""
+    """An exchange that needs a connection, until it `is_finished`."""
 
-    @property
-    def is_abandoned(self) -> bool:
-        """Whether it no longer needs one."""
-        ...
+    is_finished: bool
 
     def connected(self, connection: UpstreamConnection) -> None: ...
     def not_connected(self, endpoint: Endpoint) -> None: ...
@@ -110,11 +107,11 @@ class UpstreamPool:
                 "upstream not reachable",
                 extra={"upstream": self.name, "address": endpoint.host, "port": endpoint.port, "reason": str(error)},
             )
-            if not waiter.is_abandoned:
+            if not waiter.is_finished:
                 waiter.not_connected(endpoint)
             self._serve_line()
             return
-        if waiter.is_abandoned:
+        if waiter.is_finished:
             self.done(connection, reusable=True)
         else:
             waiter.connected(connection)
@@ -133,7 +130,7 @@ class UpstreamPool:
     def _serve_line(self) -> None:
         while self._waiting and self.active < self._limits.max_active:
             waiter = self._waiting.popleft()
-            if waiter.is_abandoned:
+            if waiter.is_finished:
                 continue
             endpoint = self.balancer.pick(time.monotonic())
             if endpoint is None:
@@ -141,6 +138,13 @@ class UpstreamPool:
             self.active += 1
             if (connection := self._connection(waiter, endpoint)) is not None:
                 waiter.connected(connection)
+
+    def failed(self, connection: UpstreamConnection | None, failure: Failure, now: float) -> None:
+        """An exchange has failed for good after its request was sent."""
+        self.failures[failure] += 1
+        self.breaker.failure(now)
+        if connection is not None:
+            connection.endpoint.broke(now)
 
     def lost(self, connection: UpstreamConnection) -> None:
         """The connection is gone; if it was idle it must not be handed out."""
