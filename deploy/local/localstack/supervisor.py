@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,7 +23,8 @@ _LONGEST_DELAY_SECONDS = 15.0
 _STEADY_SECONDS = 60.0
 # A process that has never been ready and ends this often does not get ready by trying again.
 _STARTS_BEFORE_GIVING_UP = 3
-_LOG_BYTES_BEFORE_ROTATION = 20 * 1024 * 1024
+_LOG_BYTES = 20 * 1024 * 1024
+_LOG_CHECK_SECONDS = 30.0
 
 
 class Unit:
@@ -75,7 +77,6 @@ class Unit:
     async def _run(self) -> int:
         """Start the process and wait for its end; returns its exit code (127 if it cannot be started)."""
         log = self._supervisor.state.log(self.spec.name)
-        _rotate(log)
         try:
             with log.open("ab") as output:
                 self._child = await asyncio.create_subprocess_exec(
@@ -166,7 +167,9 @@ class Supervisor:
     async def run(self, stop: asyncio.Event) -> None:
         """Run everything until `stop` is set, then stop in reverse order."""
         keepers = {name: asyncio.create_task(unit.keep()) for name, unit in self.units.items()}
+        logs = asyncio.create_task(_bound_logs(self.state.logs))
         await stop.wait()
+        logs.cancel()
         for level in reversed(process.levels(self.table)):
             # A keeper is ended only after its process: it is the one that waits for the child.
             for name in level:
@@ -177,9 +180,19 @@ class Supervisor:
         await asyncio.gather(*keepers.values(), return_exceptions=True)
 
 
-def _rotate(log: Path) -> None:
-    if log.exists() and log.stat().st_size > _LOG_BYTES_BEFORE_ROTATION:
-        log.replace(log.with_suffix(".log.1"))
+def cut_logs(folder: Path) -> None:
+    """Keep each log below its size, with one older part beside it."""
+    for log in folder.glob("*.log"):
+        if log.stat().st_size > _LOG_BYTES:
+            # Cut, not renamed: the process goes on writing, at the end, into the file that it has open.
+            shutil.copyfile(log, log.with_suffix(".log.1"))
+            os.truncate(log, 0)
+
+
+async def _bound_logs(folder: Path) -> None:
+    while True:
+        await asyncio.to_thread(cut_logs, folder)
+        await asyncio.sleep(_LOG_CHECK_SECONDS)
 
 
 def _signal_group(group: int, number: signal.Signals) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from localstack import lifecycle, probes, procfs
+from localstack import lifecycle, probes, procfs, supervisor
 from localstack.errors import StackError
 from localstack.process import Process, levels
 from localstack.state import State, Status
@@ -205,6 +205,18 @@ def test_needs_in_a_circle_are_refused() -> None:
     two = Process(name="two", argv=["true"], group="servers", cwd="/", needs=("one",))
     with pytest.raises(StackError, match="circle: one, two"):
         levels([one, two])
+
+
+def test_a_log_is_cut_while_its_process_writes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor, "_LOG_BYTES", 100)
+    log = tmp_path / "service.log"
+    with log.open("ab", buffering=0) as process:
+        process.write(b"old" * 100)
+        supervisor.cut_logs(tmp_path)
+        process.write(b"new")
+        supervisor.cut_logs(tmp_path)
+    assert log.read_bytes() == b"new"
+    assert (tmp_path / "service.log.1").read_bytes() == b"old" * 100
 
 
 def test_logs_and_table_are_for_their_owner_alone(stack: "Stack") -> None:
