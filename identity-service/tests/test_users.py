@@ -45,6 +45,27 @@ async def test_somebody_else_is_forbidden_whether_they_exist_or_not(
     assert answers[0] == answers[1]
 
 
+async def test_refusals_are_audited_with_who_tried_what(
+    api: httpx.AsyncClient, user: Any, stranger: Any, sql: Any
+) -> None:
+    for method, path, body in (
+        ("GET", f"/v1/users/{stranger.id}", None),
+        ("PATCH", f"/v1/users/{stranger.id}", {"name": "Eve"}),
+        ("PATCH", "/v1/users/me", {"role": "admin"}),
+        ("DELETE", f"/v1/users/{stranger.id}", None),
+        ("GET", "/v1/users", None),
+    ):
+        assert_problem(await api.request(method, path, json=body, headers=user.bearer), 403, "forbidden")
+    rows = await sql(
+        "SELECT action, subject_id FROM audit_events WHERE actor_id = :id AND detail = 'forbidden' ORDER BY id",
+        id=uuid.UUID(user.id).bytes,
+    )
+    other, own = uuid.UUID(stranger.id).bytes, uuid.UUID(user.id).bytes
+    assert [(row["action"], row["subject_id"]) for row in rows] == [
+        ("user-read", other), ("user-update", other), ("user-update", own), ("user-delete", other), ("user-list", None),
+    ]  # fmt: skip
+
+
 async def test_an_administrator_reads_everybody_and_learns_who_does_not_exist(
     api: httpx.AsyncClient, admin: Any, user: Any
 ) -> None:

@@ -18,6 +18,7 @@ from identity.security.blocklist import common_passwords
 from identity.security.passwords import HashMetrics, PasswordHasher
 from identity.security.signing_keys import KeyWrap
 from identity.services.accounts import AccountService
+from identity.services.audit import AuditLog
 from identity.services.authentication import AuthenticationService
 from identity.services.housekeeping import Housekeeping
 from identity.services.mail_delivery import MailDelivery
@@ -47,6 +48,7 @@ class Resources:
     signing_keys: SigningKeyService
     key_set: KeySet
     verifier: AccessTokenVerifier
+    audit_log: AuditLog
     accounts: AccountService
     authentication: AuthenticationService
     sessions: SessionService
@@ -87,11 +89,19 @@ def build_resources(settings: Settings, registry: CollectorRegistry) -> Resource
     revocations = Revocations(outbox)
     idempotency = IdempotencyKeys(idempotency_keys)
     idle = timedelta(days=settings.session_idle_days)
+    audit_log = AuditLog(database)
     authentication = AuthenticationService(
-        database, hasher, login_throttle, issuer, idle=idle, absolute=timedelta(days=settings.session_absolute_days)
+        database,
+        audit_log,
+        hasher,
+        login_throttle,
+        issuer,
+        idle=idle,
+        absolute=timedelta(days=settings.session_absolute_days),
     )
     passwords = PasswordService(
         database,
+        audit_log,
         hasher,
         policy,
         throttle,
@@ -110,8 +120,10 @@ def build_resources(settings: Settings, registry: CollectorRegistry) -> Resource
         signing_keys=keys,
         key_set=key_set,
         verifier=AccessTokenVerifier(key_set, issuer=settings.token_issuer, audience=settings.token_audience),
+        audit_log=audit_log,
         accounts=AccountService(
             database,
+            audit_log,
             outbox,
             hasher,
             policy,

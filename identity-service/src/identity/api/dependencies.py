@@ -16,6 +16,7 @@ from chassis.errors import (
 )
 from chassis.fields import Id
 from chassis.tokens import InvalidTokenError
+from identity.domain.audit import Action
 from identity.domain.sessions import Caller, Client
 from identity.factory import Resources
 
@@ -39,18 +40,20 @@ async def current_caller(request: Request, principal: CurrentPrincipal) -> Calle
     return await resources(request).sessions.authenticate(principal)
 
 
-async def current_administrator(caller: Annotated[Caller, Depends(current_caller)]) -> Caller:
-    """The caller, who must be an administrator now, whatever the token says."""
-    if not caller.user.is_admin:
-        raise ForbiddenError("Only an administrator may do this.")
-    return caller
-
-
 def client_of(request: Request) -> Client:
     """Where the request comes from; the server has resolved the addresses that trusted proxies forward."""
     ip = request.client.host if request.client else "0.0.0.0"  # noqa: S104 - "unknown", nothing is bound to it
     user_agent = request.headers.get("user-agent")
     return Client(ip[:45] if ip.isascii() else "0.0.0.0", user_agent[:_MAX_USER_AGENT] if user_agent else None)  # noqa: S104
+
+
+async def current_administrator(request: Request, caller: Annotated[Caller, Depends(current_caller)]) -> Caller:
+    """The caller, who must be an administrator now, whatever the token says."""
+    if not caller.user.is_admin:
+        error = ForbiddenError("Only an administrator may do this.")
+        await resources(request).audit_log.refused(caller, None, Action.USER_LIST, client_of(request), error)
+        raise error
+    return caller
 
 
 def not_stored(response: Response) -> None:

@@ -154,8 +154,10 @@ async def change_password(
     summary="Read a user (self or administrators)",
     responses=problem_responses(*PROTECTED, ForbiddenError, UserNotFoundError),
 )
-async def get_user(user_id: PathId, caller: CurrentCaller, resources: CurrentResources) -> UserRead:
-    return UserRead.model_validate(await resources.accounts.get(caller, user_id))
+async def get_user(
+    user_id: PathId, caller: CurrentCaller, client: CurrentClient, resources: CurrentResources
+) -> UserRead:
+    return UserRead.model_validate(await resources.accounts.get(caller, user_id, client))
 
 
 @router.patch(

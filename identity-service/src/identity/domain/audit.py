@@ -17,6 +17,8 @@ class Action(StrEnum):
     PASSWORD_CHANGE = "password-change"  # noqa: S105 - the name of an act
     PASSWORD_FORGOT = "password-forgot"  # noqa: S105 - the name of an act
     PASSWORD_RESET = "password-reset"  # noqa: S105 - the name of an act
+    USER_READ = "user-read"
+    USER_LIST = "user-list"
     USER_UPDATE = "user-update"
     EMAIL_CHANGE = "email-change"
     ROLE_CHANGE = "role-change"

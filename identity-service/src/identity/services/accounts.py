@@ -27,6 +27,7 @@ from identity.domain.sessions import Caller, Client, Session
 from identity.domain.throttling import RateLimit
 from identity.domain.users import Registration, Role, Status, User, UserChange, UserFilter, UserSort
 from identity.security.passwords import PasswordHasher
+from identity.services.audit import AuditLog
 from identity.services.authentication import AuthenticationService
 from identity.services.revocation import Revocations
 from identity.services.throttle import LoginThrottle, Throttle, address_block
@@ -49,6 +50,7 @@ class AccountService:
     def __init__(  # noqa: PLR0913 - all are needed, none has a sensible default
         self,
         database: Database,
+        audit_log: AuditLog,
         outbox: SqlOutbox,
         hasher: PasswordHasher,
         policy: PasswordPolicy,
@@ -62,6 +64,7 @@ class AccountService:
         reauthentication: timedelta,
     ) -> None:
         self._database = database
+        self._audit = audit_log
         self._idempotency = idempotency
         self._outbox = outbox
         self._hasher = hasher
@@ -110,7 +113,7 @@ class AccountService:
             return await self._database.transaction(work)
         except EmailTakenError:
             refusal = AuditEvent(Action.REGISTER, Result.FAILURE, ip=client.ip, detail=EmailTakenError.code)
-            await self._database.transaction(lambda session: audit.append(session, refusal))
+            await self._audit.record(refusal)
             raise
 
     async def create_admin(self, registration: Registration) -> User:
@@ -140,13 +143,17 @@ class AccountService:
                 return None
             raise
 
-    async def get(self, caller: Caller, user_id: uuid.UUID) -> User:
+    async def get(self, caller: Caller, user_id: uuid.UUID, client: Client) -> User:
         """An account, for its owner or an administrator. Raises `ForbiddenError`, `UserNotFoundError`."""
-        self._allow(caller, user_id)
-        user = await self._database.read(lambda session: users.find(session, user_id))
-        if user is None:
-            raise UserNotFoundError
-        return user
+
+        async def work(session: AsyncSession) -> User:
+            self._allow(caller, user_id)
+            user = await users.find(session, user_id)
+            if user is None:
+                raise UserNotFoundError
+            return user
+
+        return await self._audit.transaction(caller, user_id, Action.USER_READ, client, work)
 
     async def list_users(self, wanted: UserFilter, sort: UserSort, page: PageRequest) -> Slice[User]:
         return await self._database.read(lambda session: users.list_page(session, wanted, sort, page))
@@ -162,20 +169,26 @@ class AccountService:
         `InvalidCurrentPasswordError`, and `InvalidRequestError` when one's own address is to change without
         the current password.
         """
-        self._allow(caller, user_id)
-        if change.needs_admin and not caller.user.is_admin:
-            raise ForbiddenError("Only an administrator may change role or status.")
         if change.email is not None and user_id == caller.user.id:
             if change.current_password is None:
                 raise refused("/currentPassword", "is required to change one's own e-mail address")
             await self._authentication.confirm_password(
                 caller.user, change.current_password, client, Action.EMAIL_CHANGE
             )
-        return await self._database.transaction(lambda session: self._update(session, caller, user_id, change, client))
+        return await self._audit.transaction(
+            caller,
+            user_id,
+            Action.USER_UPDATE,
+            client,
+            lambda session: self._update(session, caller, user_id, change, client),
+        )
 
     async def _update(
         self, session: AsyncSession, caller: Caller, user_id: uuid.UUID, change: UserChange, client: Client
     ) -> User:
+        self._allow(caller, user_id)
+        if change.needs_admin and not caller.user.is_admin:
+            raise ForbiddenError("Only an administrator may change role or status.")
         user = await self._lock(session, user_id, may_lose_admin=change.needs_admin)
         wanted = {"name": change.name, "email": change.email, "role": change.role, "status": change.status}
         changed = {key: value for key, value in wanted.items() if value is not None and value != getattr(user, key)}
@@ -217,10 +230,16 @@ class AccountService:
         Raises `ForbiddenError`, `UserNotFoundError`, `LastAdminError`, and `ReauthenticationRequiredError`
         for oneself when the login was too long ago.
         """
-        self._allow(caller, user_id)
-        await self._database.transaction(lambda session: self._delete(session, caller, user_id, client))
+        await self._audit.transaction(
+            caller,
+            user_id,
+            Action.USER_DELETE,
+            client,
+            lambda session: self._delete(session, caller, user_id, client),
+        )
 
     async def _delete(self, session: AsyncSession, caller: Caller, user_id: uuid.UUID, client: Client) -> None:
+        self._allow(caller, user_id)
         user = await self._lock(session, user_id, may_lose_admin=True)
         now = await database_now(session)
         if user_id == caller.user.id and now - caller.session.created_at >= self._reauthentication:

@@ -14,6 +14,7 @@ from identity.domain.users import User
 from identity.security.access_tokens import AccessTokenIssuer
 from identity.security.passwords import PasswordHasher
 from identity.security.tokens import new_refresh_token, token_digest
+from identity.services.audit import AuditLog
 from identity.services.throttle import Attempt, LoginThrottle
 from identity.storage import audit, sessions, users
 
@@ -24,6 +25,7 @@ class AuthenticationService:
     def __init__(  # noqa: PLR0913 - all are needed, none has a sensible default
         self,
         database: Database,
+        audit_log: AuditLog,
         hasher: PasswordHasher,
         throttle: LoginThrottle,
         issuer: AccessTokenIssuer,
@@ -32,6 +34,7 @@ class AuthenticationService:
         absolute: timedelta,
     ) -> None:
         self._database = database
+        self._audit = audit_log
         self._hasher = hasher
         self._throttle = throttle
         self._issuer = issuer
@@ -54,7 +57,7 @@ class AuthenticationService:
             async with self._throttle.attempt(email, client.ip) as attempt:
                 return await self._check_and_start(attempt, email, password, client)
         except TooManyRequestsError:
-            await self._record(AuditEvent(Action.LOGIN, Result.THROTTLED, ip=client.ip))
+            await self._audit.record(AuditEvent(Action.LOGIN, Result.THROTTLED, ip=client.ip))
             raise
 
     async def _check_and_start(self, attempt: Attempt, email: str, password: str, client: Client) -> TokenPair | None:
@@ -134,7 +137,7 @@ class AuthenticationService:
             async with self._throttle.attempt(f"user:{user.id}", "any") as attempt:
                 return await self._check_current(attempt, user, password, client, action)
         except TooManyRequestsError:
-            await self._record(self._about(user, action, Result.THROTTLED, client))
+            await self._audit.record(self._about(user, action, Result.THROTTLED, client))
             raise
 
     async def _check_current(self, attempt: Attempt, user: User, password: str, client: Client, action: Action) -> bool:
@@ -152,6 +155,3 @@ class AuthenticationService:
     @staticmethod
     def _about(user: User, action: Action, result: Result, client: Client) -> AuditEvent:
         return AuditEvent(action, result, actor_id=user.id, subject_id=user.id, ip=client.ip)
-
-    async def _record(self, event: AuditEvent) -> None:
-        await self._database.transaction(lambda session: audit.append(session, event))

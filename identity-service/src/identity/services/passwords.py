@@ -13,6 +13,7 @@ from identity.domain.throttling import RateLimit
 from identity.domain.users import User
 from identity.security.passwords import PasswordHasher
 from identity.security.tokens import new_reset_token, token_digest
+from identity.services.audit import AuditLog
 from identity.services.authentication import AuthenticationService
 from identity.services.revocation import Revocations
 from identity.services.throttle import LoginThrottle, Throttle, address_block
@@ -26,6 +27,7 @@ class PasswordService:
     def __init__(  # noqa: PLR0913 - all are needed, none has a sensible default
         self,
         database: Database,
+        audit_log: AuditLog,
         hasher: PasswordHasher,
         policy: PasswordPolicy,
         throttle: Throttle,
@@ -39,6 +41,7 @@ class PasswordService:
         reset_lifetime: timedelta,
     ) -> None:
         self._database = database
+        self._audit = audit_log
         self._hasher = hasher
         self._policy = policy
         self._throttle = throttle
@@ -118,9 +121,7 @@ class PasswordService:
         digest = token_digest(token)
         user = await self._database.read(lambda session: self._owner(session, digest))
         if user is None:
-            await self._database.transaction(
-                lambda session: audit.append(session, AuditEvent(Action.PASSWORD_RESET, Result.FAILURE, ip=client.ip))
-            )
+            await self._audit.record(AuditEvent(Action.PASSWORD_RESET, Result.FAILURE, ip=client.ip))
             raise InvalidResetTokenError
         if objection := self._policy.objection(new, email=user.email, name=user.name):
             raise refused("/newPassword", objection)

@@ -95,6 +95,8 @@ class SessionService:
                 session,
                 AuditEvent(Action.REFRESH_REPLAY, Result.FAILURE, subject_id=user.id, ip=client.ip),
             )
+        if verdict is RefreshVerdict.REFUSE:
+            await audit.append(session, AuditEvent(Action.REFRESH, Result.FAILURE, subject_id=user.id, ip=client.ip))
         if verdict in (RefreshVerdict.REPLAY, RefreshVerdict.REFUSE):
             return InvalidRefreshTokenError()
         if verdict is RefreshVerdict.CONFLICT:
