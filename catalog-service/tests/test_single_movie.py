@@ -1,6 +1,7 @@
 """GET /v1/movies/{id}: permission, reading through from TMDB, and what is unknown."""
 
 import asyncio
+import time
 from typing import Any
 
 import pytest
@@ -117,6 +118,18 @@ async def test_without_tmdb_what_is_stored_is_served_and_the_rest_is_503(
     for other in range(900020, 900030):
         await client.get(f"/v1/movies/{other}", headers=reader.headers)
     assert len(simulator.requests("/3/movie")) == asked
+
+
+async def test_nobody_waits_for_long_when_tmdb_wants_to_be_left_alone(
+    client: Any, person: Any, simulator: Any, film: Any
+) -> None:
+    simulator.fault("error", status=429, retry_after="60", path="/3/movie/")
+    begin = time.monotonic()
+
+    refused = await client.get(f"/v1/movies/{film['id']}", headers=person(28).headers)
+
+    assert_problem(refused, 503, "movie-lookup-unavailable")
+    assert time.monotonic() - begin < 8
 
 
 @pytest.mark.parametrize("kind", ["gzip-without-header", "truncated-json", "malformed-rows", "genre-ids-missing"])

@@ -1,5 +1,6 @@
 """Finding one movie, here or at TMDB."""
 
+import asyncio
 import logging
 import time
 from datetime import timedelta
@@ -18,6 +19,8 @@ _log = logging.getLogger(__name__)
 
 UNKNOWN_FOR = timedelta(hours=1)
 """How long TMDB's word that it has no such movie is believed."""
+# However long TMDB wants to be left alone: somebody waits for the answer.
+_LOOKUP_SECONDS = 4.0
 # After a failure TMDB is left alone for so long: many ids must not each wait for the same time-out.
 _REST_SECONDS = 2.0
 
@@ -49,12 +52,13 @@ class MovieLookup:
         if time.monotonic() < self._rests_until:
             raise MovieLookupUnavailableError
         try:
-            movie = await self._tmdb.movie(movie_id)
+            async with asyncio.timeout(_LOOKUP_SECONDS):
+                movie = await self._tmdb.movie(movie_id)
         except TmdbNotFoundError:
             await self._movies.remember_unknown(movie_id, self._clock() + UNKNOWN_FOR)
             return None
-        except TmdbError as error:
-            _log.warning("movie not looked up", extra={"movie": movie_id, "reason": f"{error.code}: {error}"})
+        except (TmdbError, TimeoutError) as error:
+            _log.warning("movie not looked up", extra={"movie": movie_id, "reason": repr(error)})
             self._rests_until = time.monotonic() + _REST_SECONDS
             raise MovieLookupUnavailableError from error
         await self._movies.save(movie, self._clock())
