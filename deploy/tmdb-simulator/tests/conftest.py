@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 import uvicorn
+
 from tmdb_simulator.app import create_app
 from tmdb_simulator.films import load_films, parse_film
 from tmdb_simulator.settings import PACKAGED_FILMS
@@ -22,9 +23,7 @@ def _film(number: int) -> dict[str, Any]:
         "id": number,
         "title": f"Film {number:03}",
         "release_date": f"{1950 + number % 50}-{1 + number % 12:02}-{1 + number % 28:02}",
-        "genre_ids": [
-            genre for genre in (28, 12, 16) if number % {28: 2, 12: 3, 16: 5}[genre] == 0
-        ],
+        "genre_ids": [genre for genre in (28, 12, 16) if number % {28: 2, 12: 3, 16: 5}[genre] == 0],
         "popularity": float(number * 37 % 101),
         "vote_average": number % 10 + 0.5,
         "vote_count": number * 11 % 97,
@@ -44,9 +43,7 @@ async def client(sources: list[dict[str, Any]]) -> AsyncIterator[httpx.AsyncClie
     """A client of a simulator of its own, in this process: nothing is left for the next test."""
     films = {source["id"]: parse_film(source) for source in sources}
     transport = httpx.ASGITransport(create_app(films))
-    async with httpx.AsyncClient(
-        transport=transport, base_url="http://simulator", headers=BEARER
-    ) as http:
+    async with httpx.AsyncClient(transport=transport, base_url="http://simulator", headers=BEARER) as http:
         yield http
 
 

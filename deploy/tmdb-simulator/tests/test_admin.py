@@ -105,7 +105,7 @@ async def test_the_log_names_the_faults_met(client: httpx.AsyncClient) -> None:
     assert (entry["faults"], entry["status"]) == (["slow", "error"], 429)
 
 
-async def test_an_unanswered_request_is_logged_without_a_status(simulator: httpx.Client) -> None:
+def test_an_unanswered_request_is_logged_without_a_status(simulator: httpx.Client) -> None:
     simulator.put("/admin/faults", json={"faults": [{"kind": "slow", "seconds": 1}]})
     with pytest.raises(httpx.ReadTimeout):
         simulator.get("/3/configuration", timeout=0.2)
@@ -180,9 +180,7 @@ async def test_changes_come_a_hundred_a_page(client: httpx.AsyncClient) -> None:
         {"title": "A", "translations": {"de": "A"}},
     ],
 )
-async def test_a_film_that_tmdb_could_not_hold_is_refused(
-    client: httpx.AsyncClient, film: dict[str, Any]
-) -> None:
+async def test_a_film_that_tmdb_could_not_hold_is_refused(client: httpx.AsyncClient, film: dict[str, Any]) -> None:
     before = (await client.get("/3/movie/1")).content
     assert (await client.put("/admin/films/1", json=film)).status_code == 422
     assert (await client.get("/3/movie/1")).content == before

@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
+
 from tmdb_simulator.app import create_app
 from tmdb_simulator.films import parse_film
 
@@ -40,7 +41,7 @@ async def walk(client: httpx.AsyncClient, **query: Any) -> list[Source]:
         ({"with_original_language": "fr"}, lambda film: film["original_language"] == "fr"),
         (
             {"primary_release_date.gte": "1960-01-01", "primary_release_date.lte": "1969-12-31"},
-            lambda film: "196" == film["release_date"][:3],
+            lambda film: film["release_date"][:3] == "196",
         ),
         ({"primary_release_year": "1975"}, lambda film: film["release_date"][:4] == "1975"),
         ({"year": "1976"}, lambda film: film["release_date"][:4] == "1976"),
@@ -106,9 +107,7 @@ async def test_undated_films_come_last_and_are_in_no_range_of_dates(
     assert 1 not in [row["id"] for row in dated]
 
 
-@pytest.mark.parametrize(
-    ("flag", "parameter"), [("adult", "include_adult"), ("video", "include_video")]
-)
+@pytest.mark.parametrize(("flag", "parameter"), [("adult", "include_adult"), ("video", "include_video")])
 async def test_adult_films_and_videos_are_only_there_when_asked_for(
     client: httpx.AsyncClient, flag: str, parameter: str
 ) -> None:

@@ -19,9 +19,7 @@ GENRES = "/3/genre/movie/list"
     ("status", "code"),
     [(401, 7), (404, 34), (429, 25), (500, 11), (502, 43), (503, 9), (504, 24)],
 )
-def test_an_error_has_the_body_of_tmdb(
-    simulator: httpx.Client, inject: Inject, status: int, code: int
-) -> None:
+def test_an_error_has_the_body_of_tmdb(simulator: httpx.Client, inject: Inject, status: int, code: int) -> None:
     inject("error", status=status)
     answer = simulator.get(GENRES)
     assert (answer.status_code, answer.json()["status_code"]) == (status, code)
@@ -30,9 +28,7 @@ def test_an_error_has_the_body_of_tmdb(
 
 
 @pytest.mark.parametrize("value", [0, 3, "Wed, 21 Oct 2026 07:28:00 GMT"])
-def test_a_429_can_say_when_to_come_back(
-    simulator: httpx.Client, inject: Inject, value: int | str
-) -> None:
+def test_a_429_can_say_when_to_come_back(simulator: httpx.Client, inject: Inject, value: int | str) -> None:
     inject("error", status=429, retry_after=value)
     assert simulator.get(GENRES).headers["Retry-After"] == str(value)
 
@@ -68,9 +64,7 @@ def test_a_hanging_answer_times_out_and_blocks_nobody_else(
     assert [entry["status"] for entry in log] == [200 if after_headers else 499, 200]
 
 
-def test_gzip_without_its_header_reaches_the_client_undecoded(
-    simulator: httpx.Client, inject: Inject
-) -> None:
+def test_gzip_without_its_header_reaches_the_client_undecoded(simulator: httpx.Client, inject: Inject) -> None:
     true = simulator.get(GENRES)
     inject("gzip-without-header")
     known = {"If-None-Match": true.headers["ETag"]}
@@ -156,8 +150,7 @@ def test_the_genre_list_can_be_wrong_and_then_right_again(
 
 def test_duplicated_rows_hide_others(simulator: httpx.Client, inject: Inject) -> None:
     pages = [
-        [row["id"] for row in simulator.get(f"/3/discover/movie?page={page}").json()["results"]]
-        for page in (1, 2)
+        [row["id"] for row in simulator.get(f"/3/discover/movie?page={page}").json()["results"]] for page in (1, 2)
     ]
     inject("duplicated-rows", rows=4)
     first = simulator.get("/3/discover/movie?page=1").json()["results"]
@@ -167,16 +160,12 @@ def test_duplicated_rows_hide_others(simulator: httpx.Client, inject: Inject) ->
 
 
 @pytest.mark.parametrize("shift", [2, -2])
-def test_drifting_pages_move_with_every_request(
-    simulator: httpx.Client, inject: Inject, shift: int
-) -> None:
+def test_drifting_pages_move_with_every_request(simulator: httpx.Client, inject: Inject, shift: int) -> None:
     query = {"sort_by": "title.asc"}
     true = [
         row["id"]
         for page in range(1, 6)
-        for row in simulator.get("/3/discover/movie", params={**query, "page": page}).json()[
-            "results"
-        ]
+        for row in simulator.get("/3/discover/movie", params={**query, "page": page}).json()["results"]
     ]
     total = simulator.get("/3/discover/movie", params=query).json()["total_results"]
     inject("drifting-pages", shift=shift)
@@ -187,9 +176,7 @@ def test_drifting_pages_move_with_every_request(
         assert body["total_results"] == total + shift * (page - 1)
 
 
-def test_a_fault_is_bound_to_its_path_query_and_count(
-    simulator: httpx.Client, inject: Inject
-) -> None:
+def test_a_fault_is_bound_to_its_path_query_and_count(simulator: httpx.Client, inject: Inject) -> None:
     inject("error", path="/3/discover", query={"page": "2"}, skip=1, count=2)
 
     def status(path: str) -> int:
@@ -212,9 +199,7 @@ def test_several_errors_with_counts_make_a_sequence(simulator: httpx.Client) -> 
     assert [simulator.get(GENRES).status_code for _ in range(4)] == [429, 429, 502, 200]
 
 
-def test_a_fault_does_not_spoil_what_is_kept_for_later(
-    simulator: httpx.Client, inject: Inject
-) -> None:
+def test_a_fault_does_not_spoil_what_is_kept_for_later(simulator: httpx.Client, inject: Inject) -> None:
     true = simulator.get("/3/discover/movie").content
     inject("malformed-rows", every=1)
     simulator.get("/3/discover/movie")

@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+
 from tmdb_simulator.films import FilmError, load_films
 from tmdb_simulator.genres import ENGLISH, TRANSLATIONS
 from tmdb_simulator.settings import PACKAGED_FILMS, Settings, SettingsError

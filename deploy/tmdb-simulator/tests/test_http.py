@@ -7,6 +7,7 @@ import json
 
 import httpx
 import pytest
+
 from tmdb_simulator.app import create_app
 
 PATHS = [
@@ -37,9 +38,7 @@ def test_a_known_etag_gets_304_without_a_body(simulator: httpx.Client, path: str
 
 
 @pytest.mark.parametrize("form", ["{strong}", '"other", {weak}', "*"])
-def test_if_none_match_takes_lists_strong_tags_and_the_star(
-    simulator: httpx.Client, form: str
-) -> None:
+def test_if_none_match_takes_lists_strong_tags_and_the_star(simulator: httpx.Client, form: str) -> None:
     weak = simulator.get("/3/configuration").headers["ETag"]
     value = form.format(weak=weak, strong=weak.removeprefix("W/"))
     answer = simulator.get("/3/configuration", headers={"If-None-Match": value})
@@ -143,9 +142,7 @@ def test_head_has_the_headers_of_get(simulator: httpx.Client) -> None:
     "headers",
     [{}, {"Authorization": "Bearer"}, {"Authorization": "Basic abc"}, {"Authorization": "abc"}],
 )
-def test_without_a_credential_nothing_is_answered(
-    simulator: httpx.Client, headers: dict[str, str]
-) -> None:
+def test_without_a_credential_nothing_is_answered(simulator: httpx.Client, headers: dict[str, str]) -> None:
     for path in ("/3/genre/movie/list", "/3/movie/1", "/3/nothing"):
         answer = httpx.get(f"{simulator.base_url}{path}", headers=headers)
         assert answer.status_code == 401

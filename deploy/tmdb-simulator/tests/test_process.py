@@ -42,9 +42,7 @@ def wait_until_ready(base: str) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("kind", ["hang", "slow"])
-def test_a_signal_ends_it_cleanly_even_with_a_request_that_would_not_end(
-    kind: str, number: signal.Signals
-) -> None:
+def test_a_signal_ends_it_cleanly_even_with_a_request_that_would_not_end(kind: str, number: signal.Signals) -> None:
     port = free_port()
     base = f"http://127.0.0.1:{port}"
     process = start(port)
@@ -64,16 +62,12 @@ def test_a_signal_ends_it_cleanly_even_with_a_request_that_would_not_end(
     assert "Traceback" not in errors
 
 
-@pytest.mark.parametrize(
-    "variables", [{"TMDB_SIMULATOR_FILMS": "/absent.jsonl"}, {"TMDB_SIMULATOR_PORT": "many"}]
-)
+@pytest.mark.parametrize("variables", [{"TMDB_SIMULATOR_FILMS": "/absent.jsonl"}, {"TMDB_SIMULATOR_PORT": "many"}])
 def test_an_unusable_setting_is_reported_and_ends_it_with_status_2(
     variables: dict[str, str],
 ) -> None:
     environment = {**os.environ, **variables}
-    ended = subprocess.run(
-        COMMAND, check=False, env=environment, capture_output=True, text=True, timeout=20
-    )
+    ended = subprocess.run(COMMAND, check=False, env=environment, capture_output=True, text=True, timeout=20)
     assert ended.returncode == 2
     assert ended.stderr.startswith("tmdb-simulator: ")
     assert "Traceback" not in ended.stderr

@@ -103,9 +103,7 @@ def test_the_genre_list_is_that_of_tmdb_byte_for_byte(simulator: httpx.Client) -
     ("language", "name"),
     [("de", "Historie"), ("da-DK", "Historie "), ("en-US", "History"), ("xx", None)],
 )
-def test_genre_names_are_translated_or_null(
-    simulator: httpx.Client, language: str, name: str | None
-) -> None:
+def test_genre_names_are_translated_or_null(simulator: httpx.Client, language: str, name: str | None) -> None:
     genres = simulator.get("/3/genre/movie/list", params={"language": language}).json()["genres"]
     assert {"id": 36, "name": name} in genres
 

@@ -91,9 +91,7 @@ class Admin:
             ("/admin/genres", "PUT", self._put_genres),
             ("/admin/genres", "DELETE", self._reset_genres),
         ]
-        return [
-            Route(path, _refusing(endpoint), methods=[method]) for path, method, endpoint in table
-        ]
+        return [Route(path, _refusing(endpoint), methods=[method]) for path, method, endpoint in table]
 
     async def _show_faults(self, _: Request) -> Response:
         return JSONResponse({"faults": self._faults.describe()})

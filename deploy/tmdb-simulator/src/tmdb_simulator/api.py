@@ -52,9 +52,7 @@ class TmdbApi:
     `closing`, once set, ends the waits that faults have made.
     """
 
-    def __init__(
-        self, catalogue: Catalogue, faults: FaultRegistry, log: RequestLog, token: str | None
-    ) -> None:
+    def __init__(self, catalogue: Catalogue, faults: FaultRegistry, log: RequestLog, token: str | None) -> None:
         self._catalogue = catalogue
         self._discovery = Discovery(catalogue)
         self._faults = faults
@@ -78,17 +76,13 @@ class TmdbApi:
         entry.status = response.status_code
         return response
 
-    def _respond(
-        self, request: Request, path: str, query: Mapping[str, str], hits: list[Hit]
-    ) -> Response:
+    def _respond(self, request: Request, path: str, query: Mapping[str, str], hits: list[Hit]) -> Response:
         if not self._is_authorised(request, query):
             return respond_error(INVALID_KEY)
         if request.method not in ("GET", "HEAD"):
             return respond_error(METHOD_NOT_SUPPORTED)
         try:
-            body = (
-                self._faulty_body(path, query, hits) if hits else self._body(request, path, query)
-            )
+            body = self._faulty_body(path, query, hits) if hits else self._body(request, path, query)
         except TmdbError as error:
             return respond_error(error.kind)
         if (broken := break_bytes(body.raw, hits)) is not None:

@@ -40,7 +40,7 @@ def window(query: Mapping[str, str], moment: datetime) -> tuple[datetime, dateti
     if start is None and end is None:
         return moment - _DAY, moment + timedelta(seconds=1)
     if end is None:
-        assert start is not None
+        assert start is not None  # noqa: S101 - one of both is given, as looked at above
         end = max(start, min(moment.date(), start + _LONGEST))
     if start is None:
         start = end - _DAY
@@ -49,9 +49,7 @@ def window(query: Mapping[str, str], moment: datetime) -> tuple[datetime, dateti
     return _midnight(start), _midnight(end) + _DAY
 
 
-def page_of_changes(
-    catalogue: Catalogue, query: Mapping[str, str], moment: datetime
-) -> dict[str, Any]:
+def page_of_changes(catalogue: Catalogue, query: Mapping[str, str], moment: datetime) -> dict[str, Any]:
     """One page of changed films, 100 a page, latest change first; a removed film has nulls.
 
     Raises TmdbError code 20, 22 or 23.

@@ -103,9 +103,8 @@ def _range_predicates(query: Mapping[str, str]) -> list[Predicate]:
     for name in ("primary_release_date", "release_date"):
         low, high = _date(query.get(f"{name}.gte")), _date(query.get(f"{name}.lte"))
         ranges.append((lambda film: film.release_date, low, high))
-    for name in ("primary_release_year", "year"):
-        if (year := query.get(name, "")).isdigit():
-            ranges.append((lambda film: film.release_date, f"{year}-01-01", f"{year}-12-31"))
+    years = (query.get(name, "") for name in ("primary_release_year", "year"))
+    ranges += [(lambda film: film.release_date, f"{year}-01-01", f"{year}-12-31") for year in years if year.isdigit()]
     numbers: dict[str, Callable[[Film], Any]] = {
         "vote_average": lambda film: film.vote_average,
         "vote_count": lambda film: film.vote_count,

@@ -20,9 +20,7 @@ from tmdb_simulator.wire import respond_error, respond_html
 Payload = dict[str, Any]
 
 
-async def answer_instead(
-    request: Request, hits: Iterable[Hit], closing: asyncio.Event
-) -> Response | None:
+async def answer_instead(request: Request, hits: Iterable[Hit], closing: asyncio.Event) -> Response | None:
     """Wait as `slow` says; the response of the first fault that replaces the true one.
 
     `closing` ends every wait, so that a fault does not hold up the end of the process.
@@ -157,7 +155,7 @@ def _is_genre_list(payload: Payload) -> bool:
     return set(payload) == {"genres"}
 
 
-def _empty_genres(payload: Payload, options: Mapping[str, Any]) -> None:
+def _empty_genres(payload: Payload, _options: Mapping[str, Any]) -> None:
     if _is_genre_list(payload):
         payload["genres"] = []
 

@@ -25,16 +25,12 @@ INVALID_PAGE = ErrorKind(
     "Invalid page: Pages start at 1 and max at 500. They are expected to be an integer.",
 )
 INVALID_DATE = ErrorKind(23, 400, "Invalid date: Format needs to be YYYY-MM-DD.")
-INVALID_DATE_RANGE = ErrorKind(
-    20, 422, "Invalid date range: Should be a range no longer than 14 days."
-)
+INVALID_DATE_RANGE = ErrorKind(20, 422, "Invalid date range: Should be a range no longer than 14 days.")
 METHOD_NOT_SUPPORTED = ErrorKind(42, 405, "This request method is not supported for this resource.")
 OVER_LIMIT = ErrorKind(25, 429, "Your request count (41) is over the allowed limit of (40).")
 INTERNAL = ErrorKind(11, 500, "Internal error: Something went wrong, contact TMDB.")
 BACKEND_UNREACHABLE = ErrorKind(43, 502, "Couldn't connect to the backend server.")
-OFFLINE = ErrorKind(
-    9, 503, "Service offline: This service is temporarily offline, try again later."
-)
+OFFLINE = ErrorKind(9, 503, "Service offline: This service is temporarily offline, try again later.")
 BACKEND_TIMEOUT = ErrorKind(24, 504, "Your request to the backend server timed out. Try again.")
 
 BY_STATUS = {

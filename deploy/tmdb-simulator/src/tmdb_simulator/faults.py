@@ -40,9 +40,7 @@ def _is_retry_after(value: Any) -> bool:
 
 
 def _is_genre_names(value: Any) -> bool:
-    return isinstance(value, dict) and all(
-        key.isdigit() and isinstance(name, str) for key, name in value.items()
-    )
+    return isinstance(value, dict) and all(key.isdigit() and isinstance(name, str) for key, name in value.items())
 
 
 def _is_genre(value: Any) -> bool:

@@ -81,9 +81,7 @@ class Film:
             "vote_count": self.vote_count,
         }
 
-    def detail(
-        self, language: str, genre_names: Mapping[int, str | None], today: date
-    ) -> dict[str, Any]:
+    def detail(self, language: str, genre_names: Mapping[int, str | None], today: date) -> dict[str, Any]:
         """The body of `/3/movie/{id}`; a genre no longer listed is not shown there."""
         title, overview = self.texts(language)
         unreleased = not self.release_date or self.release_date > today.isoformat()
@@ -94,11 +92,7 @@ class Film:
             **self.row(language),
             "title": title,
             "overview": overview,
-            "genres": [
-                {"id": genre, "name": genre_names[genre]}
-                for genre in self.genre_ids
-                if genre in genre_names
-            ],
+            "genres": [{"id": genre, "name": genre_names[genre]} for genre in self.genre_ids if genre in genre_names],
         }
         return {key: values[key] for key in _DETAIL_KEYS}
 

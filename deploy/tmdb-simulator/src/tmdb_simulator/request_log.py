@@ -32,9 +32,7 @@ class RequestLog:
         self._entries: deque[LoggedRequest] = deque(maxlen=_KEPT)
         self._total = 0
 
-    def start(
-        self, method: str, path: str, query: Mapping[str, str], *, conditional: bool
-    ) -> LoggedRequest:
+    def start(self, method: str, path: str, query: Mapping[str, str], *, conditional: bool) -> LoggedRequest:
         """Note a request as it arrives; the caller sets its status later. Keys are not kept."""
         shown = {key: "***" if key == "api_key" else value for key, value in query.items()}
         entry = LoggedRequest(

@@ -67,9 +67,7 @@ def respond_error(kind: ErrorKind, headers: dict[str, str] | None = None) -> Res
 
 def respond_html(status: int) -> Response:
     """The page an edge server shows when it cannot reach what is behind it."""
-    title = {502: "502 Bad Gateway", 503: "503 Service Temporarily Unavailable"}.get(
-        status, f"{status}"
-    )
+    title = {502: "502 Bad Gateway", 503: "503 Service Temporarily Unavailable"}.get(status, f"{status}")
     page = (
         f"<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n"
         f"<center><h1>{title}</h1></center>\r\n<hr><center>openresty</center>\r\n"
