@@ -36,8 +36,13 @@ _HERE = Path(__file__).parent
 def seed() -> int:
     """`FAULTS_SEED`, or a new one; printed, so that a failed run can be repeated."""
     chosen = int(os.environ.get("FAULTS_SEED") or secrets.randbelow(2**31))
-    sys.stdout.write(f"FAULTS_SEED={chosen}\n")
+    note(f"FAULTS_SEED={chosen}")
     return chosen
+
+
+def note(text: str) -> None:
+    """A figure or a seed for whoever reads the output."""
+    sys.stdout.write(f"{text}\n")
 
 
 class Bench:
