@@ -70,7 +70,7 @@ Timestamp = Annotated[
 Id = Annotated[
     uuid.UUID,
     BeforeValidator(_parse_uuid, json_schema_input_type=str),
-    Field(examples=["0190a5a0-7b3c-7c3e-8f3a-5b1f0c9d2e11"]),
+    Field(json_schema_extra={"format": "uuid"}, examples=["0190a5a0-7b3c-7c3e-8f3a-5b1f0c9d2e11"]),
 ]
 """A UUID in its canonical lower-case form."""
 
