@@ -10,11 +10,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from chassis.clock import utc_now
 from chassis.mongo import Mongo
 from chassis.pagination import PageRequest
 from chassis.testing.servers import mongo_database
 from watch.storage.directory import Directory
 from watch.storage.schema import migrate
+from watch.storage.session_leases import SessionLeases
 from watch.storage.transactions import Session, Transactions
 from watch.storage.users import UserRepository
 
@@ -40,7 +42,7 @@ async def users(mongo: Mongo) -> "_Users":
 class _Users:
     def __init__(self, mongo: Mongo) -> None:
         self.database = mongo.database
-        self.transactions = Transactions(mongo)
+        self.transactions = Transactions(mongo, SessionLeases(mongo, utc_now))
         self.directory = Directory(mongo.database, self.transactions, segment_size=SEGMENT)
         self.repository = UserRepository(mongo.database, self.directory)
 

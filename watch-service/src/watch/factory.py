@@ -13,6 +13,7 @@ from watch.storage.directory import Directory
 from watch.storage.genres import GenreRepository
 from watch.storage.history import HistoryRepository
 from watch.storage.reports import ReportRepository
+from watch.storage.session_leases import SessionLeases
 from watch.storage.transactions import Transactions
 from watch.storage.users import UserRepository
 
@@ -30,7 +31,9 @@ class Factory:
         )
         self._catalog = CatalogClient(self._peer, CircuitBreaker(), timeout_seconds=settings.catalog_timeout_seconds)
         self._clock = clock
-        self._transactions = Transactions(self.mongo)
+        # The wall clock, whatever time the rules are tested at: leases are between processes.
+        self.session_leases = SessionLeases(self.mongo, utc_now)
+        self._transactions = Transactions(self.mongo, self.session_leases)
         self._directory = Directory(self.mongo.database, self._transactions)
         self._genres = GenreRepository(self.mongo.database)
         self._users = UserRepository(self.mongo.database, self._directory)

@@ -31,7 +31,10 @@ def create_app(settings: Settings, *, clock: Clock = utc_now) -> FastAPI:
         made[:] = [factory]
         async with httpx.AsyncClient(trust_env=False) as client:
             keys = KeySet(jwks_over_http(client, settings.jwks_urls))
-            refreshing = asyncio.create_task(keys.keep_fresh(), name="jwks")
+            beside = [
+                asyncio.create_task(keys.keep_fresh(), name="jwks"),
+                asyncio.create_task(factory.session_leases.keep_ending_expired(), name="sessions"),
+            ]
             try:
                 yield {
                     "factory": factory,
@@ -41,7 +44,8 @@ def create_app(settings: Settings, *, clock: Clock = utc_now) -> FastAPI:
                     "internal_token": settings.internal_token.get_secret_value(),
                 }
             finally:
-                refreshing.cancel()
+                for task in beside:
+                    task.cancel()
                 await factory.aclose()
 
     return create_service_app(

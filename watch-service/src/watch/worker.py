@@ -33,7 +33,9 @@ async def run(settings: Settings) -> None:
         registry=registry,
     )
     try:
-        await run_worker({queue: consumer.run for queue, consumer in consumers.items()}, operations, settings)
+        tasks = {queue: consumer.run for queue, consumer in consumers.items()}
+        tasks["sessions"] = factory.session_leases.keep_ending_expired
+        await run_worker(tasks, operations, settings)
     finally:
         await publisher.aclose()
         await factory.aclose()

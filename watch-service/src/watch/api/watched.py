@@ -3,7 +3,7 @@
 from typing import Annotated, Literal
 
 from fastapi import Body, Depends, Path, Query, Request, Response
-from pydantic import StringConstraints
+from pydantic import AfterValidator, StringConstraints
 
 from chassis.app import service_router
 from chassis.auth import CurrentPrincipal, authenticated
@@ -64,7 +64,6 @@ async def mark_movie_watched(
     movie_id: MovieId,
     principal: CurrentPrincipal,
     histories: Histories,
-    request: Request,
     body: Annotated[WatchedCreate | None, Body()] = None,
 ) -> Response:
     marking = await histories.mark(principal, movie_id, body.watched_at if body else None)
@@ -72,7 +71,8 @@ async def mark_movie_watched(
         WatchedRead.of(marking.entry).model_dump_json(by_alias=True),
         201 if marking.is_first else 200,
         media_type="application/json",
-        headers={"Cache-Control": "private, no-cache"} | ({"Location": request.url.path} if marking.is_first else {}),
+        headers={"Cache-Control": "private, no-cache"}
+        | ({"Location": f"/v1/watched/{movie_id}"} if marking.is_first else {}),
     )
 
 
@@ -87,12 +87,18 @@ async def unmark_movie_watched(movie_id: MovieId, principal: CurrentPrincipal, h
     await histories.unmark(principal.user_id, movie_id)
 
 
+def _not_blank(title: str) -> str:
+    if not title.strip():
+        raise ValueError("must not be blank")
+    return title
+
+
 def _filter(
     period: PeriodParams,
     movie_ids: Annotated[Ids, Query(alias="movieIds", description="Which of these have I seen?")] = None,
     genre_ids: Annotated[Ids, Query(alias="genreIds", description="Movies with any of these genres.")] = None,
     title: Annotated[
-        Annotated[str, StringConstraints(min_length=1, max_length=200)] | None,
+        Annotated[str, AfterValidator(_not_blank), StringConstraints(max_length=200)] | None,
         Query(description="Every word of it begins a word of the title, without regard to case or accents."),
     ] = None,
 ) -> HistoryFilter:
@@ -100,7 +106,7 @@ def _filter(
         movie_ids=frozenset(movie_ids) if movie_ids is not None else None,
         genre_ids=frozenset(genre_ids) if genre_ids is not None else None,
         period=period,
-        title_words=searched_words(title) if title else (),
+        title_words=searched_words(title) if title is not None else None,
     )
 
 

@@ -66,12 +66,20 @@ class Period:
 
 @dataclass(frozen=True, slots=True)
 class HistoryFilter:
-    """Which entries are meant. None is no restriction; every word of `title_words` must begin a word of the title."""
+    """Which entries are meant. None is no restriction.
+
+    Every word of `title_words` must begin a word of the title; a search without a single word finds nothing.
+    """
 
     movie_ids: frozenset[int] | None = None
     genre_ids: frozenset[int] | None = None
     period: Period = field(default_factory=Period)
-    title_words: tuple[str, ...] = ()
+    title_words: tuple[str, ...] | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no entry can be meant."""
+        return self.title_words == ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -132,6 +132,8 @@ class HistoryRepository:
         self, user_id: uuid.UUID, wanted: HistoryFilter, order: Order, page: PageRequest
     ) -> Slice[WatchedMovie]:
         """One page of the entries that `wanted` means."""
+        if wanted.is_empty:
+            return Slice([], 0)
         condition = _condition(user_id, wanted)
         async with translate_outage():
             total = await self._watched.count_documents(condition)
@@ -145,6 +147,8 @@ class HistoryRepository:
         self, user_id: uuid.UUID, wanted: HistoryFilter, order: Order
     ) -> AsyncIterator[Sequence[WatchedMovie]]:
         """All entries that `wanted` means, a batch at a time."""
+        if wanted.is_empty:
+            return
         cursor = self._watched.find(_condition(user_id, wanted), _SHOWN, batch_size=_BATCH).sort(_sort(order))
         async with translate_outage():
             async for found in batches(cursor, _BATCH):

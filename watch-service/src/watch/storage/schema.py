@@ -37,6 +37,7 @@ _VALIDATORS: dict[str, Document] = {
     "genres": _validator(name=_TEXT, revision=_WHOLE),
     "users": _validator(films={**_WHOLE, "minimum": 0}, deleted={"bsonType": "bool"}),
     "segments": _validator(users={**_WHOLE, "minimum": 0}),
+    "sessionLeases": _validator(until=_TIME),
     "schema": _validator(version=_WHOLE),
 }
 
@@ -62,6 +63,7 @@ _INDEXES: dict[str, list[IndexModel]] = {
         IndexModel([("segment", ASCENDING), ("_id", ASCENDING)], name="segment"),
         IndexModel([("films", ASCENDING), ("_id", ASCENDING)], name="films"),
     ],
+    "sessionLeases": [IndexModel([("until", ASCENDING)], name="until")],
 }
 
 

@@ -10,20 +10,22 @@ from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
 from chassis.mongo import Mongo, StoreUnavailableError, translate_outage
+from watch.storage.session_leases import SessionLeases
 
 Result = TypeVar("Result")
 Session = AsyncClientSession
 
 # With all repetitions after write conflicts: fifty changes of one user at the same moment take about one second.
-_SECONDS = 8.0
+SECONDS = 6.0
 _GAVE_UP = ("TransientTransactionError", "UnknownTransactionCommitResult")
 
 
 class Transactions:
     """Runs work in snapshot-isolated transactions that wait for a majority."""
 
-    def __init__(self, mongo: Mongo) -> None:
+    def __init__(self, mongo: Mongo, leases: SessionLeases) -> None:
         self._client = mongo.client
+        self._leases = leases
 
     async def run(self, work: Callable[[Session], Awaitable[Result]]) -> Result:
         """The result of `work`, committed; `work` is repeated as a whole when another transaction was in its way.
@@ -32,8 +34,9 @@ class Transactions:
         """
         async with translate_outage():
             try:
-                with pymongo.timeout(_SECONDS):
-                    async with self._client.start_session() as session:
+                async with self._client.start_session() as session:
+                    await self._leases.renew(session)
+                    with pymongo.timeout(SECONDS):
                         return await session.with_transaction(
                             work,
                             read_concern=ReadConcern("snapshot"),
