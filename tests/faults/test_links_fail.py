@@ -14,7 +14,7 @@ from chassis.sql import Database, DatabaseUnavailableError, database_now
 pytestmark = pytest.mark.timeout(180)
 
 
-@pytest.mark.parametrize("direction", [TO_SERVER, TO_CLIENT])
+@pytest.mark.parametrize("direction", [TO_CLIENT, pytest.param(TO_SERVER, marks=pytest.mark.soak)])
 def test_t10_a_broker_that_is_silent_one_way_is_noticed_and_used_again(shop: Bench, direction: str) -> None:
     shop.start()
     shop.write(50)
@@ -60,6 +60,7 @@ def test_t13_connections_cut_in_the_middle_of_a_frame_lose_no_event(shop: Bench)
     shop.settle(30)
 
 
+@pytest.mark.soak
 def test_a_slow_broker_is_only_slow(shop: Bench) -> None:
     shop.start()
     shop.broker_link.delay(0.2)

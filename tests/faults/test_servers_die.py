@@ -12,6 +12,7 @@ from lab.bench import Bench
 from lab.servers import Servers
 from sqlalchemy import select
 
+from chassis import context
 from chassis.sql import Database
 
 pytestmark = pytest.mark.timeout(240)
@@ -24,8 +25,12 @@ def _delete(queue: str) -> Callable[[AbstractChannel], object]:
     return work
 
 
+TRACE = "5b8aa5a2d2c872e8321cf37308d69df2"
+
+
 async def _latencies(shop: Bench, database: Database, seconds: float) -> list[float]:
-    """How long single changes take, one after the other."""
+    """How long single changes take, one after the other; all of one trace."""
+    context.traceparent.set(f"00-{TRACE}-051581bf3cb55c13-01")
     found = []
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -37,7 +42,7 @@ async def _latencies(shop: Bench, database: Database, seconds: float) -> list[fl
     return sorted(found)
 
 
-def test_t7_t8_writes_go_on_while_the_broker_is_dead_and_all_arrives_after(shop: Bench, servers: Servers) -> None:
+def test_t7_t8_t40_writes_go_on_while_the_broker_is_dead_and_all_arrives_after(shop: Bench, servers: Servers) -> None:
     shop.start(relays=2, consumers=2)
     before = shop.with_database(lambda database: _latencies(shop, database, 2))
     writer = shop.program("writer", rate=100)
@@ -48,9 +53,12 @@ def test_t7_t8_writes_go_on_while_the_broker_is_dead_and_all_arrives_after(shop:
     servers.restart("rabbitmq")
     verdict = shop.settle(90)
     assert verdict.settled_after <= 60
+    traced = shop.mongo[shop.name]["deliveries"].distinct("event", {"trace": TRACE})
+    assert len(traced) == len(before) + len(during), "the trace goes on behind the broker"
     assert during[len(during) * 95 // 100] < max(0.05, 4 * before[len(before) * 95 // 100])
 
 
+@pytest.mark.soak
 def test_t9_a_frozen_broker_loses_no_publish(shop: Bench, servers: Servers) -> None:
     shop.start()
     writer = shop.program("writer", rate=60)
@@ -113,6 +121,7 @@ def test_t15_consumers_whose_queue_is_deleted_resume(shop: Bench) -> None:
     assert time.monotonic() - began < 35
 
 
+@pytest.mark.soak
 def test_t16_consumers_that_the_broker_forgot_to_feed_notice_by_heartbeats(shop: Bench) -> None:
     shop.start()
     shop.write(50)
@@ -129,6 +138,7 @@ def test_t16_consumers_that_the_broker_forgot_to_feed_notice_by_heartbeats(shop:
     assert verdict.settled_after <= 90
 
 
+@pytest.mark.soak
 def test_t17_a_queue_with_other_arguments_causes_no_storm_and_heals_when_corrected(shop: Bench) -> None:
     shop.start()
     shop.write(20)
@@ -159,6 +169,7 @@ def test_t24_an_event_that_cannot_be_applied_climbs_the_ladder_alone(shop: Bench
     shop.until(lambda: shop.depth(shop.spec.parked_queue) == len(events), 60, "each is parked, once")
 
 
+@pytest.mark.soak
 def test_t28_a_store_killed_or_frozen_costs_no_delivery_attempt(shop: Bench, servers: Servers) -> None:
     shop.start(consumers=2)
     writer = shop.program("writer", rate=60)

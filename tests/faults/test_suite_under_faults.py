@@ -142,6 +142,7 @@ def _restart(program: "Program") -> float:
     return took
 
 
+@pytest.mark.soak
 def test_t20_t15_events_that_are_lost_with_their_queue_are_healed_by_the_sweep(
     suite: Suite, people: list[Person], packages: list[str]
 ) -> None:
@@ -162,6 +163,7 @@ def test_t20_t15_events_that_are_lost_with_their_queue_are_healed_by_the_sweep(
     until(lambda: suite.repairs() > repairs, 10, "the sweep says so")
 
 
+@pytest.mark.soak
 def test_t21_t30_a_source_that_went_back_in_time_is_believed(suite: Suite, packages: list[str]) -> None:
     person = suite.someone()
     url = suite.servers.plan.database_url("subscription")

@@ -22,6 +22,7 @@ from sqlalchemy import BigInteger, Column, Integer, String, Table, insert, selec
 from sqlalchemy.dialects.mysql import insert as mysql_insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from chassis import context
 from chassis.app import create_app
 from chassis.events import sql_outbox, topology
 from chassis.events.consumer import Consumer, ConsumerMetrics
@@ -161,7 +162,7 @@ async def relay() -> None:
         await database.aclose()
 
 
-def _handler(mongo: Mongo, faults: Faults) -> Callable[[Event], Awaitable[None]]:
+def handler_of(mongo: Mongo, faults: Faults) -> Callable[[Event], Awaitable[None]]:
     projection = mongo.database["orders"]
     deliveries = mongo.database["deliveries"]
     replica = os.environ.get("LAB_REPLICA", "")
@@ -187,7 +188,13 @@ def _handler(mongo: Mongo, faults: Faults) -> Callable[[Event], Awaitable[None]]
             return
         async with translate_outage():
             await deliveries.insert_one(
-                {"_id": new_id(), "event": event.id, "revision": event.revision, "replica": replica}
+                {
+                    "_id": new_id(),
+                    "event": event.id,
+                    "revision": event.revision,
+                    "replica": replica,
+                    "trace": context.trace_id(),
+                }
             )
             for _ in range(faults.get("times", 1)):
                 await apply(event)
@@ -206,7 +213,7 @@ async def consume() -> None:
     publisher = _DyingPublisher(broker_url, f"till-publisher-{os.getpid()}", TOPOLOGY)
     publisher.faults = faults
     registry = new_registry()
-    handlers = {CHANGED: _handler(mongo, faults)}
+    handlers = {CHANGED: handler_of(mongo, faults)}
     metrics = ConsumerMetrics(registry)
     consumer = Consumer(broker_url, f"till-{os.getpid()}", TOPOLOGY, QUEUE, handlers, publisher, metrics)
     app = create_app(title="till", routers=[], checks={}, registry=registry)
