@@ -59,11 +59,13 @@ def _stack(plan: Plan) -> Iterator[None]:
         lifecycle.wait_ready(plan.state, say)
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        # Whoever is impatient and sends another one must not keep the end from being orderly.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         lifecycle.stop(plan.state)
         os.close(writing)
         os.close(reading)
         _drop_databases(plan)
+        signal.signal(signal.SIGTERM, before)
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:

@@ -1,8 +1,10 @@
 """What a machine lacks is installed, or said in one line that can be copied."""
 
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -94,17 +96,19 @@ def test_a_failing_command_shows_its_last_words() -> None:
         bootstrap._run(argv, "installing")
 
 
+# Servers of somebody else, which `--servers-only` never asks: nothing has to be started.
+EXTERNAL = {
+    "STACK_MYSQL_URL": "mysql://root@127.0.0.1:1/",
+    "STACK_MONGO_URL": "mongodb://127.0.0.1:1",
+    "STACK_AMQP_URL": "amqp://127.0.0.1:1/",
+    "STACK_AMQP_API_URL": "http://127.0.0.1:1",
+}
+
+
 def run_stack(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    # Servers of somebody else, which `--servers-only` never asks: nothing has to be started.
-    external = {
-        "STACK_MYSQL_URL": "mysql://root@127.0.0.1:1/",
-        "STACK_MONGO_URL": "mongodb://127.0.0.1:1",
-        "STACK_AMQP_URL": "amqp://127.0.0.1:1/",
-        "STACK_AMQP_API_URL": "http://127.0.0.1:1",
-    }
     return subprocess.run(
         [sys.executable, str(STACK), *arguments],
-        env=os.environ | external | environment,
+        env=os.environ | EXTERNAL | environment,
         capture_output=True,
         text=True,
         timeout=60,
@@ -125,6 +129,20 @@ def test_run_leaves_nothing_behind(tmp_path: Path) -> None:
     result = run_stack("run", "--servers-only", "--", "true", TMPDIR=str(tmp_path))
     assert result.returncode == 0
     assert [entry.name for entry in tmp_path.iterdir() if not entry.name.endswith(".lock")] == []
+
+
+def test_a_run_that_is_told_to_end_ends_its_command_and_leaves_nothing(tmp_path: Path) -> None:
+    script = "import pathlib, time; pathlib.Path('started').touch(); time.sleep(600)"
+    command = [sys.executable, str(STACK), "run", "--servers-only", "--", sys.executable, "-c", script]
+    environment = os.environ | EXTERNAL | {"TMPDIR": str(tmp_path)}
+    with subprocess.Popen(command, env=environment, cwd=tmp_path, stderr=subprocess.DEVNULL) as run:
+        deadline = time.monotonic() + 60
+        while not (tmp_path / "started").exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        run.terminate()
+        assert run.wait(timeout=60) == 128 + signal.SIGTERM
+    assert not list(tmp_path.glob("movie-suite-*[!k]"))
 
 
 @pytest.mark.parametrize(
