@@ -156,8 +156,9 @@ class Supervisor:
         return round(time.monotonic() - self._began, 1)
 
     def write(self) -> None:
-        """Write the state file."""
-        self.state.write((unit.status for unit in self.units.values()), self._failure)
+        """Write the state file; without its folder nobody asks for it any more."""
+        if self.state.path.is_dir():
+            self.state.write((unit.status for unit in self.units.values()), self._failure)
 
     def fail(self, why: str) -> None:
         """Note that the stack cannot become ready; the command that started it decides what to do."""
@@ -173,7 +174,9 @@ class Supervisor:
         for level in reversed(process.levels(self.table)):
             # A keeper is ended only after its process: it is the one that waits for the child.
             for name in level:
-                (self.state.held / name).touch()
+                # The folder may be gone already; the processes have to go all the same.
+                with contextlib.suppress(OSError):
+                    (self.state.held / name).touch()
             await asyncio.gather(*(self.units[name].stop() for name in level))
             for name in level:
                 keepers[name].cancel()
