@@ -113,6 +113,9 @@ def _conflicts(all_components: Iterable[Mapping[tuple[str, str], Any]]) -> set[t
         conflicting |= more
 
 
+_PROBLEM = {"$ref": "#/components/schemas/Problem"}
+
+
 def _gateway_problems(route: Route, *, has_body: bool) -> dict[int | str, dict[str, Any]]:
     errors = list(_ANY_ROUTE)
     if route.access is not Access.PUBLIC:
@@ -136,7 +139,7 @@ def _own_response(status: int | str, ours: Mapping[str, Any], shared: dict[str, 
             "description": ours["description"],
             "headers": {"X-Request-Id": {"$ref": "#/components/headers/XRequestId"}},
             "content": {
-                MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}, "examples": examples},
+                MEDIA_TYPE: {"schema": _PROBLEM, "examples": examples},
             },
         },
     )
@@ -154,10 +157,15 @@ def _add_problems(operation: dict[str, Any], route: Route, shared: dict[str, Any
             responses[str(status)] = _own_response(status, ours, shared)
             continue
         content = theirs.setdefault("content", {}).setdefault(MEDIA_TYPE, {})
-        content.setdefault("schema", {"$ref": "#/components/schemas/Problem"})
+        content.setdefault("schema", _PROBLEM)
         content["examples"] = {**ours["content"][MEDIA_TYPE]["examples"], **content.get("examples", {})}
     for status, response in responses.items():
         if "$ref" not in response:
+            if status >= "400":
+                # FastAPI lists a model under the route's own media type; every error here is a problem document.
+                content = response.setdefault("content", {})
+                listed = content.pop("application/json", {})
+                content.setdefault(MEDIA_TYPE, {}).setdefault("schema", listed.get("schema", _PROBLEM))
             headers = response.setdefault("headers", {})
             headers.setdefault("X-Request-Id", {"$ref": "#/components/headers/XRequestId"})
             if status in ("429", "503"):
