@@ -73,6 +73,15 @@ python:
 test: ## Run every test against a throw-away stack of its own (ARGS=… for pytest, REPLICAS=n)
 	@$(STACK) run -- $(BIN)/python -m pytest $(ARGS)
 
+.PHONY: bench
+bench: ## Measure and print tables for docs/performance.md (NAME=identity, subscription, catalog or watch for one)
+	@for name in $(or $(NAME),identity subscription catalog watch); do \
+	    $(STACK) run --servers-only -- $(BIN)/python -m bench.$$name $(ARGS) || exit 1; done
+
+.PHONY: soak
+soak: ## Inject random faults for long (MINUTES=60) and check that nothing is lost
+	@$(STACK) setup && $(BIN)/python tests/faults/soak.py --minutes $(or $(MINUTES),60)
+
 .PHONY: check
 check: python ## Lint, formatting, types, import contracts
 	$(BIN)/ruff check .

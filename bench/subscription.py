@@ -1,10 +1,10 @@
-# ruff: noqa: INP001, T201 - a program that is run as a file and talks to the person who runs it
+# ruff: noqa: T201 - a program that is run as a file and talks to the person who runs it
 """How long a page of each list takes with ten thousand and with a million subscriptions, and its query plan.
 
 Makes two databases on the server that STACK_MYSQL_URL names, fills them, times the pages of both in turn, and drops
 them. Each package has ten subscriptions and each user ten, so the larger world has 100 000 packages too.
 
-    STACK_MYSQL_URL=mysql://… python subscription-service/bench/lists.py [--rows 1000000] [--rounds 31]
+    STACK_MYSQL_URL=mysql://… python -m bench.subscription [--rows 1000000] [--rounds 31]
 """
 
 import argparse

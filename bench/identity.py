@@ -2,11 +2,11 @@
 
 Starts a process of its own on a database of its own (`STACK_MYSQL_URL` names the server):
 
-    python identity-service/benchmarks/load.py            # everything, about ten minutes
-    python identity-service/benchmarks/load.py timing     # one of: timing, logins, refreshes, memory
+    python -m bench.identity            # everything, about ten minutes
+    python -m bench.identity timing     # one of: timing, logins, refreshes, memory
 """
 
-# ruff: noqa: INP001, T201 - a program of its own, run as a file, that reports to the person who runs it
+# ruff: noqa: T201 - a program of its own, run as a file, that reports to the person who runs it
 
 import asyncio
 import os
