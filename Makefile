@@ -80,7 +80,7 @@ bench: ## Measure and print tables for docs/performance.md (NAME=identity, subsc
 
 .PHONY: soak
 soak: ## Inject random faults for long (MINUTES=60) and check that nothing is lost
-	@$(STACK) setup && $(BIN)/python tests/faults/soak.py --minutes $(or $(MINUTES),60)
+	@$(STACK) setup && $(BIN)/python tests/faults/soak.py $(or $(MINUTES),60)
 
 .PHONY: check
 check: python ## Lint, formatting, types, import contracts
