@@ -1,6 +1,6 @@
 """The runner over small fake process tables: no root, no database, no broker."""
 
-import socket
+import random
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,7 +10,7 @@ import pytest
 # The runner is a program of files, not an installed package: it must run before anything is installed.
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from localstack import lifecycle
+from localstack import lifecycle, procfs
 from localstack.process import Process
 from localstack.state import State
 
@@ -41,7 +41,7 @@ if mode == "step":
     sys.exit(0)
 if mode == "silent":
     time.sleep(600)
-time.sleep(0.1)
+time.sleep(2 if mode == "slow" else 0.1)
 server = socket.create_server(("127.0.0.1", port))
 note("listening")
 while True:
@@ -96,10 +96,11 @@ class Stack:
 
 
 def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+    """A port that nobody listens on now, and below those that the system hands to outgoing connections."""
+    while True:
+        port = random.randrange(14000, 22000)
+        if procfs.port_is_free(port):
+            return port
 
 
 @pytest.fixture

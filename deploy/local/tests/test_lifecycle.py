@@ -60,7 +60,7 @@ def test_a_process_starts_when_what_it_needs_is_ready_and_stops_before_it(stack:
 
 def test_what_does_not_need_each_other_starts_at_once(stack: "Stack") -> None:
     for number in range(4):
-        stack.add(f"server-{number}")
+        stack.add(f"server-{number}", "slow")
     stack.up()
     assert sorted(stack.notes()[:4]) == [f"server-{number} starting" for number in range(4)]
 
