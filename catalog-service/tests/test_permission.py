@@ -1,18 +1,15 @@
 """The one rule of what may be seen: list and single movie agree with an oracle written down independently."""
 
 import random
+from itertools import combinations, product
 from typing import Any
 
 import httpx
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from catalog.domain.permission import GenreMatch, GenresMode, permitted
 from catalog.main import create_catalog_app
 from chassis.testing.http import running
-
-genres = st.frozensets(st.integers(1, 6), max_size=4)
 
 
 def oracle(film: frozenset[int], entitled: frozenset[int], match: str) -> bool:
@@ -35,14 +32,16 @@ def oracle_list(
     return any(genre in entitled and genre in film for genre in requested)
 
 
-@given(
-    film=genres, entitled=genres, requested=genres, match=st.sampled_from(GenreMatch), mode=st.sampled_from(GenresMode)
-)
-def test_the_rule_is_the_oracle(film: Any, entitled: Any, requested: Any, match: Any, mode: Any) -> None:
-    condition = permitted(entitled, match, requested, mode)
-    accepted = condition is not None and condition.accepts(film)
+def test_the_rule_is_the_oracle() -> None:
+    # Every case there is with three genres: nothing is left to chance.
+    pool = (1, 2, 3)
+    sets = [frozenset(chosen) for size in range(4) for chosen in combinations(pool, size)]
+    for film, entitled, requested in product(sets, repeat=3):
+        for match, mode in product(GenreMatch, GenresMode):
+            condition = permitted(entitled, match, requested, mode)
+            accepted = condition is not None and condition.accepts(film)
 
-    assert accepted == oracle_list(film, entitled, match, requested, mode)
+            assert accepted == oracle_list(film, entitled, match, requested, mode)
 
 
 @pytest.mark.parametrize("match", ["any", "all"])

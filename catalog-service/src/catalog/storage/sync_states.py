@@ -111,11 +111,13 @@ class SyncStateRepository:
         return document.get("requestedAt") if document.get("pending") else None
 
     async def take_up(self, now: datetime) -> bool:
-        """Make both routines due at once if a run was asked for."""
+        """Make both routines due at once if a run was asked for; it counts as running from then on."""
         if await self.asked_at() is None:
             return False
         for routine in Routine:
-            await self._sync.update_one({"_id": routine.value}, {"$set": {"nextAt": now, "memory.wanted": True}})
+            await self._sync.update_one(
+                {"_id": routine.value}, {"$set": {"nextAt": now, "runningSince": now, "memory.wanted": True}}
+            )
         # Last, so that a worker that dies before leaves the request to the next one.
         await self._sync.update_one({"_id": _REQUEST}, {"$set": {"pending": False}})
         return True
