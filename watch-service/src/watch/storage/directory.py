@@ -15,8 +15,9 @@ from chassis.mongo import MongoDatabase
 from chassis.pagination import PageRequest, Slice
 from watch.storage.transactions import Session, Transactions
 
-# Reading a page costs the number of segments plus one segment: near the square root of 250 000 users.
-SEGMENT_SIZE = 500
+# Reading a page costs the number of segments plus one segment, which is least near the square root of the number
+# of users: here a million.
+SEGMENT_SIZE = 1000
 
 
 class Directory:
