@@ -12,7 +12,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chassis.testing.http import assert_problem
@@ -123,7 +123,7 @@ async def test_other_algorithms_and_keys_are_refused(api: httpx.AsyncClient, res
         assert_problem(await me(api, token), 401, "invalid-token")
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150)
 @given(data=st.data())
 async def test_any_change_to_header_or_payload_is_refused(resources: Any, user: Any, data: st.DataObject) -> None:
     from chassis.tokens import InvalidTokenError
@@ -140,7 +140,7 @@ async def test_any_change_to_header_or_payload_is_refused(resources: Any, user: 
         await resources.verifier.verify(f"{encode(header)}.{encode(claims)}.{signature}")
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150)
 @given(signature=st.binary(max_size=80) | st.binary(min_size=64, max_size=64))
 async def test_any_other_signature_is_refused(resources: Any, user: Any, signature: bytes) -> None:
     from chassis.tokens import InvalidTokenError

@@ -87,7 +87,7 @@ def test_every_text_gets_a_verdict(password: str) -> None:
     assert verdict is None or isinstance(verdict, str)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=200))
 async def test_a_password_opens_its_hash_and_nothing_else_does(password: str) -> None:
     one = hasher()

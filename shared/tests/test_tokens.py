@@ -8,7 +8,7 @@ from typing import Any
 import jwt
 import pytest
 from cryptography.hazmat.primitives import serialization
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chassis.errors import UnauthenticatedError, UnavailableError
@@ -129,7 +129,7 @@ async def test_another_issuers_key_is_refused(verifier: AccessTokenVerifier) -> 
         await verifier.verify(TokenIssuer().token())
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300)
 @given(data=st.data())
 async def test_any_changed_character_is_refused(
     token_issuer: TokenIssuer, verifier: AccessTokenVerifier, data: st.DataObject
@@ -152,7 +152,7 @@ def _lenient(part: str) -> bytes:
         return part.encode()
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300)
 @given(text=st.text(max_size=200) | st.from_regex(r"[A-Za-z0-9_-]{0,40}\.[A-Za-z0-9_-]{0,40}\.[A-Za-z0-9_-]{0,40}"))
 async def test_nothing_but_our_own_error_comes_out(verifier: AccessTokenVerifier, text: str) -> None:
     with pytest.raises(UnauthenticatedError):

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chassis.clock import to_rfc3339
@@ -215,8 +215,6 @@ class Walk:
 @given(steps=st.lists(step, min_size=5, max_size=30))
 @settings(
     max_examples=EXAMPLES,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 async def test_entitlements_are_those_of_the_model_after_every_step(
     api: Any, resources: Any, clock: Any, events: Any, steps: list[tuple[Any, ...]]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chassis.clock import utc_now
@@ -88,7 +88,7 @@ class _Users:
 ids = st.integers(1, 40).map(lambda n: uuid.UUID(int=n << 100))
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40)
 @given(changes=st.lists(st.tuples(st.booleans(), ids), max_size=40))
 async def test_pages_and_totals_equal_a_sorted_list(users: Any, changes: list[tuple[bool, uuid.UUID]]) -> None:
     await users.empty()

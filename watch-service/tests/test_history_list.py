@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chassis.ids import new_id
@@ -196,7 +196,7 @@ def _sorted(entries: list[NewEntry], order: Order) -> list[NewEntry]:
     return sorted(entries, key=key, reverse=order.descending)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60)
 @given(
     seen=st.lists(
         st.tuples(movies, st.frozensets(st.integers(1, 5), max_size=3), moments, moments),
