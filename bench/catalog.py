@@ -1,8 +1,8 @@
 # A script for people, in no package: it prints, draws lots for its data, and ends when an answer is not 200.
-# ruff: noqa: INP001, S101, S311, T201
+# ruff: noqa: S101, S311, T201
 """What a page of movies costs at 10 thousand, 100 thousand and a million movies.
 
-    STACK_MONGO_URL=mongodb://127.0.0.1:27217 python catalog-service/bench/listing.py 10000 100000
+    STACK_MONGO_URL=mongodb://127.0.0.1:27217 python -m bench.catalog 10000 100000
 
 For every size a database of generated movies is made and dropped afterwards. Measured are the CPU of this process,
 which is the api, and the wall clock, which holds the engine's part besides: of an uncached page 1 and page 100 (of

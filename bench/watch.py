@@ -1,7 +1,7 @@
-# ruff: noqa: T201, INP001, S311 - a program for a terminal, run as a file, with random test data
+# ruff: noqa: T201, S311 - a program for a terminal, run as a file, with random test data
 """How long reports and the administrators' page take, and what a CSV export costs in memory.
 
-    PYTHONPATH=. .venv/bin/python watch-service/bench/reports.py [--users 1000 100000] [--films-each 4]
+    python -m bench.watch [--users 1000 100000] [--films-each 4]
 
 Needs STACK_MONGO_URL. Everything is measured over HTTP against a real API process, on databases of its own that
 are dropped at the end.
@@ -24,8 +24,8 @@ from pathlib import Path
 
 import httpx
 import orjson
-from bench.harness import Case, compare, table
 
+from bench.harness import Case, compare, table
 from chassis.ids import new_id
 from chassis.mongo import Document, Mongo
 from chassis.testing.servers import mongo_database
