@@ -85,8 +85,9 @@ def test_t4_a_frozen_relay_loses_its_shard_and_its_late_batch_changes_nothing(sh
 
 
 def test_t23_a_rolling_restart_under_load_loses_and_parks_nothing(shop: Bench) -> None:
-    relays, consumers = shop.start(relays=2, consumers=2)
-    writer = shop.program("writer", rate=80)
+    # Handlers that take a while, so that each consumer has some under way when it is told to stop.
+    relays, consumers = shop.start(relays=2, consumers=2, pause=0.3)
+    writer = shop.program("writer", rate=15)
     took = []
     for replica in (*relays, *consumers):
         time.sleep(0.5)
@@ -96,7 +97,7 @@ def test_t23_a_rolling_restart_under_load_loses_and_parks_nothing(shop: Bench) -
     writer.end()
     verdict = shop.settle(30)
     assert max(took) < 25
-    assert verdict.duplicates <= 5, "stopping in order must not cause redeliveries"
+    assert verdict.duplicates == 0, "stopping in order must not cause redeliveries"
     assert shop.depth(shop.spec.parked_queue) == 0
 
 

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import aio_pika
 from aio_pika.abc import AbstractChannel
 from pymongo import MongoClient
-from sqlalchemy import create_engine, insert, text
+from sqlalchemy import create_engine, insert, select, text
 from yarl import URL
 
 from chassis.events.sql_outbox import SHARDS
@@ -114,9 +114,14 @@ class Bench:
         self.programs.append(program)
         return program.start()
 
-    def start(self, *, relays: int = 1, consumers: int = 1) -> tuple[list[Program], list[Program]]:
+    def start(
+        self, *, relays: int = 1, consumers: int = 1, **consumer_faults: Any
+    ) -> tuple[list[Program], list[Program]]:
         """Start relays and consumers and wait until the consumers consume."""
-        started = [self.program("relay") for _ in range(relays)], [self.program("consumer") for _ in range(consumers)]
+        started = (
+            [self.program("relay") for _ in range(relays)],
+            [self.program("consumer", **consumer_faults) for _ in range(consumers)],
+        )
         for program in (*started[0], *started[1]):
             program.wait_ready(30)
         self.wait_consumers(consumers)
@@ -201,6 +206,12 @@ class Bench:
                 sys.stdout.write(f"--- {program.name}\n{program.tail(12)}\n")
             raise
         return verdict
+
+    def refused(self) -> int:
+        """Events in the outbox that the broker would not take at least once."""
+        events = shop.outbox.events
+        with self.engine.connect() as connection:
+            return len(connection.execute(select(events.c.id).where(events.c.attempts > 0)).all())
 
     def depth(self, queue: str) -> int:
         """Messages in a queue that nobody has taken."""

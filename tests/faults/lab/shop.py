@@ -148,7 +148,7 @@ async def relay() -> None:
     """Publish the outbox."""
     faults = Faults()
     if seconds := faults.get("lock-seconds"):
-        sql_outbox._RELAY_SESSION = f"SET SESSION wait_timeout = {seconds}"
+        sql_outbox._LOCK_SECONDS = seconds
     database = Database(os.environ["LAB_DATABASE_URL"])
     publisher = _DyingPublisher(os.environ["LAB_BROKER_URL"], f"shop-relay-{os.getpid()}", TOPOLOGY)
     publisher.faults = faults

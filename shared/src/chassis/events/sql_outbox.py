@@ -54,7 +54,7 @@ _IDLE_SECONDS = 0.05
 _MEASURE_SECONDS = 5.0
 _BACKOFF_SECONDS = (0.2, 5.0)
 # A frozen relay loses its shard by itself: the server closes a connection that is silent this long.
-_RELAY_SESSION = "SET SESSION wait_timeout = 30"
+_LOCK_SECONDS = 30
 # The age by the primary key: the oldest by time would be a scan of all bodies.
 _DEPTH_AND_AGE = text(
     "SELECT (SELECT COUNT(*) FROM outbox_events), COALESCE((SELECT TIMESTAMPDIFF(MICROSECOND, created_at, "
@@ -199,7 +199,7 @@ class SqlRelay:
         """A connection of the relay's own: what is set on its session must not come back to the pool."""
         async with self._database.engine.connect() as connection:
             try:
-                await connection.execute(text(_RELAY_SESSION))
+                await connection.execute(text(f"SET SESSION wait_timeout = {_LOCK_SECONDS}"))
                 yield connection
             finally:
                 await connection.invalidate()
