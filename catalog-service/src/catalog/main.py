@@ -36,6 +36,7 @@ def create_catalog_app(settings: Settings) -> FastAPI:
         async with httpx.AsyncClient(trust_env=False) as client:
             keys = KeySet(jwks_over_http(client, settings.jwks_urls))
             refreshing_keys = asyncio.create_task(keys.keep_fresh())
+            watching_store = asyncio.create_task(resources.mongo.watch())
             stopping = asyncio.Event()
             following = asyncio.create_task(services.view.keep_fresh(stopping))
             try:
@@ -49,7 +50,8 @@ def create_catalog_app(settings: Settings) -> FastAPI:
             finally:
                 stopping.set()
                 refreshing_keys.cancel()
-                await asyncio.gather(following, refreshing_keys, return_exceptions=True)
+                watching_store.cancel()
+                await asyncio.gather(following, refreshing_keys, watching_store, return_exceptions=True)
                 await resources.aclose()
 
     return create_app(

@@ -52,6 +52,7 @@ async def run(settings: Settings) -> None:
         "outbox": Leader(leases, "outbox", name, relay.lead).run,
         "healing": Leader(leases, "healing", name, HealingSweep(create_healing(resources)).lead).run,
         "entitlements": consumer.run,
+        "store": resources.mongo.watch,
     }
     operations = create_app(
         title="catalog-service worker",

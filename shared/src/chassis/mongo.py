@@ -1,7 +1,9 @@
 """MongoDB through PyMongo's asynchronous API."""
 
+import asyncio
 import logging
-from collections.abc import AsyncIterator
+import os
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -16,6 +18,11 @@ from chassis.errors import UnavailableError
 _log = logging.getLogger(__name__)
 
 Document = dict[str, Any]
+
+_WATCH_SECONDS = 5.0
+# Longer than server selection, connecting and an answer may take together.
+_HANGS_AFTER_SECONDS = 16.0
+_HUNG_CLIENT = 70  # EX_SOFTWARE of sysexits.h
 MongoDatabase = AsyncDatabase[Document]
 
 
@@ -55,6 +62,25 @@ class Mongo:
     async def ping(self) -> None:
         """Raises when the store does not answer."""
         await self.database.command("ping")
+
+    async def watch(self, end_process: Callable[[int], object] = os._exit) -> None:
+        """End this process when its client hangs, so that whoever runs it starts it anew.
+
+        After its server had been killed, PyMongo's asynchronous client (4.20) was seen with the lock of its topology
+        held by nobody: every operation then waits for ever, past all of the client's own time limits, although
+        the server is back. A client that keeps its limits always answers a ping within them, if only with an error.
+        """
+        while True:
+            await asyncio.sleep(_WATCH_SECONDS)
+            # Not cancelled when it is late: a cancelled server selection is what may leave the lock behind.
+            ping = asyncio.ensure_future(self.ping())
+            done, _ = await asyncio.wait({ping}, timeout=_HANGS_AFTER_SECONDS)
+            if not done:
+                _log.critical("the MongoDB client hangs; this process ends to be started anew")
+                end_process(_HUNG_CLIENT)
+                return
+            if not ping.cancelled():
+                ping.exception()
 
 
 def is_unavailable(error: PyMongoError) -> bool:

@@ -9,6 +9,7 @@ from fastapi.responses import JSONResponse
 from prometheus_client import CollectorRegistry
 
 from chassis import metrics
+from chassis.deadlines import within
 
 Check = Callable[[], Awaitable[None]]
 """Raises when the thing it looks at is not usable; the exception's text is shown to operators."""
@@ -22,8 +23,7 @@ async def run_checks(checks: Mapping[str, Check]) -> dict[str, str]:
 
     async def outcome(name: str, check: Check) -> str:
         try:
-            async with asyncio.timeout(_CHECK_SECONDS):
-                await check()
+            await within(_CHECK_SECONDS, check())
         except Exception as error:  # noqa: BLE001 - any failure of a check means "not ready", and says which
             _log.warning("not ready", extra={"check": name, "reason": f"{type(error).__name__}: {error}"})
             return f"{type(error).__name__}"

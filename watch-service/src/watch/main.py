@@ -34,6 +34,7 @@ def create_app(settings: Settings, *, clock: Clock = utc_now) -> FastAPI:
             beside = [
                 asyncio.create_task(keys.keep_fresh(), name="jwks"),
                 asyncio.create_task(factory.session_leases.keep_ending_expired(), name="sessions"),
+                asyncio.create_task(factory.mongo.watch(), name="store"),
             ]
             try:
                 yield {

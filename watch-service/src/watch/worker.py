@@ -35,6 +35,7 @@ async def run(settings: Settings) -> None:
     try:
         tasks = {queue: consumer.run for queue, consumer in consumers.items()}
         tasks["sessions"] = factory.session_leases.keep_ending_expired
+        tasks["store"] = factory.mongo.watch
         await run_worker(tasks, operations, settings)
     finally:
         await publisher.aclose()

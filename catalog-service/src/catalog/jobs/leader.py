@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from pymongo.errors import PyMongoError
 
 from catalog.storage.leases import Held, LeaseLostError, LeaseRepository
+from chassis.deadlines import within
 from chassis.mongo import is_unavailable
 
 _log = logging.getLogger(__name__)
@@ -69,8 +70,8 @@ class Leader:
             await asyncio.sleep(_RENEW_SECONDS)
             asked_at = time.monotonic()
             try:
-                async with asyncio.timeout(_RENEW_SECONDS):
-                    again = await self._leases.acquire(self._name, self._owner, round(_LEASE_SECONDS * 1000))
+                renewal = self._leases.acquire(self._name, self._owner, round(_LEASE_SECONDS * 1000))
+                again = await within(_RENEW_SECONDS, renewal)
             except (PyMongoError, TimeoutError) as error:
                 if isinstance(error, PyMongoError) and not is_unavailable(error):
                     raise

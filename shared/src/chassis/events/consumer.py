@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from chassis import context
 from chassis.clock import utc_now
+from chassis.deadlines import within
 from chassis.errors import UnavailableError
 from chassis.events.connection import BrokerConnectionLostError, cancelled_by_broker, closed, connected
 from chassis.events.envelope import Event, InvalidEventError, decode
@@ -218,8 +219,7 @@ class Consumer:
         held = failures = 0.0
         while True:
             try:
-                async with asyncio.timeout(HANDLER_SECONDS):
-                    return await handler(event)
+                return await within(HANDLER_SECONDS, handler(event))
             except UnavailableError:
                 if held > _HOLD_SECONDS:
                     raise

@@ -1,0 +1,90 @@
+"""Waiting with a limit, and a database client that hangs."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from chassis import mongo as mongo_module
+from chassis.deadlines import within
+from chassis.mongo import Mongo
+
+
+async def test_what_ends_in_time_is_returned_and_what_fails_is_raised() -> None:
+    async def seven() -> int:
+        return 7
+
+    async def fail() -> None:
+        raise LookupError
+
+    assert await within(1, seven()) == 7
+    with pytest.raises(LookupError):
+        await within(1, fail())
+
+
+async def test_late_work_is_given_up_but_not_interrupted() -> None:
+    go_on, ended = asyncio.Event(), asyncio.Event()
+
+    async def work() -> None:
+        await go_on.wait()
+        ended.set()
+        raise LookupError
+
+    with pytest.raises(TimeoutError):
+        await within(0.01, work())
+    go_on.set()
+    await asyncio.wait_for(ended.wait(), 5)
+
+
+async def test_the_end_of_the_process_ends_the_work_too() -> None:
+    interrupted = asyncio.Event()
+
+    async def work() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            interrupted.set()
+
+    waiting = asyncio.create_task(within(60, work()))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    await asyncio.wait_for(interrupted.wait(), 5)
+
+
+@pytest.fixture
+async def mongo(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Mongo]:
+    monkeypatch.setattr(mongo_module, "_WATCH_SECONDS", 0.01)
+    monkeypatch.setattr(mongo_module, "_HANGS_AFTER_SECONDS", 0.05)
+    client = Mongo("mongodb://127.0.0.1:9/none")
+    yield client
+    await client.aclose()
+
+
+async def test_a_client_that_hangs_ends_its_process(mongo: Mongo, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def hang() -> None:
+        await asyncio.sleep(1)
+
+    codes: list[int] = []
+    monkeypatch.setattr(mongo, "ping", hang)
+    await asyncio.wait_for(mongo.watch(codes.append), 5)
+    assert codes == [70]
+
+
+async def test_a_store_that_is_away_ends_nothing(mongo: Mongo, monkeypatch: pytest.MonkeyPatch) -> None:
+    pings = asyncio.Semaphore(0)
+
+    async def fail() -> None:
+        pings.release()
+        raise ConnectionError
+
+    codes: list[int] = []
+    monkeypatch.setattr(mongo, "ping", fail)
+    watching = asyncio.create_task(mongo.watch(codes.append))
+    for _ in range(3):
+        await asyncio.wait_for(pings.acquire(), 5)
+    watching.cancel()
+    await asyncio.gather(watching, return_exceptions=True)
+    assert codes == []
