@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 
 PASSWORD = "correct horse battery staple"
+TOKEN_USED_SECONDS = 300.0
 
 
 def environment(name: str) -> str:
@@ -43,15 +44,20 @@ class Person:
     email: str
     password: str
     tokens: dict[str, Any] = field(default_factory=dict)
+    logged_in_at: float = 0.0
 
     def log_in(self) -> "Person":
         answer = self.http.post("/v1/auth/login", json={"email": self.email, "password": self.password})
         assert answer.status_code == 200, answer.text
         self.tokens = answer.json()
+        self.logged_in_at = time.monotonic()
         return self
 
     @property
     def headers(self) -> dict[str, str]:
+        # A whole run takes longer than an access token lives.
+        if self.tokens and time.monotonic() - self.logged_in_at > TOKEN_USED_SECONDS:
+            self.log_in()
         return {"Authorization": f"Bearer {self.tokens['accessToken']}"}
 
     def request(self, method: str, path: str, **options: Any) -> httpx.Response:
