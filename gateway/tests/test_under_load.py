@@ -4,6 +4,7 @@ import asyncio
 import random
 import socket
 import struct
+from pathlib import Path
 
 import httpx
 import pytest
@@ -97,6 +98,12 @@ async def test_restarts_under_load_swap_and_cut_nothing(start_gateway: StartGate
     assert failed <= statuses[200] * 0.05, statuses
 
 
+def kernel_buffers() -> int:
+    """What the kernel may keep in the socket buffers of both connections, in bytes."""
+    limits = (Path(f"/proc/sys/net/ipv4/{name}").read_text() for name in ("tcp_rmem", "tcp_wmem"))
+    return 2 * sum(int(limit.split()[2]) for limit in limits)
+
+
 async def test_a_slow_reader_does_not_fill_the_memory(
     shared_gateway: RunningGateway, service: RecordingUpstream, bearer: str
 ) -> None:
@@ -118,7 +125,7 @@ async def test_a_slow_reader_does_not_fill_the_memory(
     await client.reader.readuntil(b"\r\n\r\n")
     await asyncio.sleep(1.0)
     growth = shared_gateway.resident_bytes() - before
-    assert sent < 40 * MEBIBYTE, "the service is held back"
+    assert sent < kernel_buffers() + 8 * MEBIBYTE < size, "the service is held back"
     assert growth < 8 * MEBIBYTE, f"{growth / MEBIBYTE:.1f} MiB"
     client.abort()
 

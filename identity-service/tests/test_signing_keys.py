@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 import httpx
+import jwt
 import pytest
 from cryptography.hazmat.primitives.serialization import load_der_private_key
 from sqlalchemy import text
@@ -122,6 +123,7 @@ async def test_rotating_under_load_refuses_no_token(start: Any, user: Any, resou
     # The new key signs as soon as it is made: harder than the real schedule, where everybody fetches it before.
     replicas = [await start(key_reload_seconds=1), await start(key_reload_seconds=1)]
     refused: list[httpx.Response] = []
+    accepted: set[str] = set()
     token, done = user.refresh_token, asyncio.Event()
 
     async def use() -> None:
@@ -134,17 +136,20 @@ async def test_rotating_under_load_refuses_no_token(start: Any, user: Any, resou
             bearer = {"Authorization": f"Bearer {pair['accessToken']}"}
             answers = [await replica.get("/v1/users/me", headers=bearer) for replica in replicas]
             refused.extend(answer for answer in answers if answer.status_code != 200)
+            accepted.add(jwt.get_unverified_header(pair["accessToken"])["kid"])
 
     async def rotate() -> None:
         for _ in range(3):
             await resources.signing_keys.rotate(at_once=True)
+            newest = (await resources.signing_keys.load())["keys"][-1]["kid"]
+            # Everybody has met this key before the next one comes; and an unknown key is looked up once a second.
+            while newest not in accepted:
+                await asyncio.sleep(0.05)
             await asyncio.sleep(1.2)
         done.set()
 
     await asyncio.gather(use(), rotate())
     assert not refused
-    import jwt
-
     newest = (await resources.signing_keys.load())["keys"][-1]["kid"]
     pair = (await replicas[0].post("/v1/auth/refresh", json={"refreshToken": token})).json()
     assert jwt.get_unverified_header(pair["accessToken"])["kid"] == newest

@@ -32,6 +32,8 @@ async def test_a_good_token_says_who_asks(token_issuer: TokenIssuer, verifier: A
 
 
 NOW = int(time.time())
+# The future of a whole test run, not of the moment in which this module was read.
+DAY = 86_400
 BAD_CLAIMS: list[dict[str, Any]] = [
     {"iss": "https://elsewhere.example"},
     {"iss": None},
@@ -43,8 +45,8 @@ BAD_CLAIMS: list[dict[str, Any]] = [
     {"exp": str(NOW + 600)},
     {"exp": NOW + 3600},
     {"exp": float(NOW + 600)},
-    {"nbf": NOW + 60},
-    {"iat": NOW + 60, "nbf": NOW + 60, "exp": NOW + 120},
+    {"nbf": NOW + DAY},
+    {"iat": NOW + DAY, "nbf": NOW + DAY, "exp": NOW + DAY + 60},
     {"iat": None},
     {"sub": ""},
     {"sub": "admin"},

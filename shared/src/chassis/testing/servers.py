@@ -25,13 +25,14 @@ def _random_name(prefix: str) -> str:
 @contextmanager
 def mysql_database(prefix: str) -> Iterator[str]:
     """The URL of an empty MySQL database, dropped at the end."""
-    from sqlalchemy import create_engine, text  # noqa: PLC0415 - an extra that not every distribution installs
+    from sqlalchemy import NullPool, create_engine, text  # noqa: PLC0415 - an extra that not every distribution installs
 
     from chassis.sql import driver_url  # noqa: PLC0415
 
     server = required_environment("STACK_MYSQL_URL")
     name = _random_name(prefix)
-    engine = create_engine(driver_url(server, "pymysql"), isolation_level="AUTOCOMMIT")
+    # No pool: between the beginning and the end of a test run other tests kill the server.
+    engine = create_engine(driver_url(server, "pymysql"), isolation_level="AUTOCOMMIT", poolclass=NullPool)
     with engine.connect() as connection:
         connection.execute(text(f"CREATE DATABASE {name} CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_520_ci"))
     try:
