@@ -16,8 +16,8 @@ from chassis.testing.servers import mysql_database
 
 
 def _benchmark() -> ModuleType:
-    path = Path(__file__).parents[1] / "bench" / "lists.py"
-    spec = importlib.util.spec_from_file_location("subscription_bench_lists", path)
+    path = Path(__file__).parents[2] / "bench" / "subscription.py"
+    spec = importlib.util.spec_from_file_location("subscription_benchmark", path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
