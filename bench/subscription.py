@@ -218,7 +218,11 @@ async def plan(world: World, case: Callable[[], Awaitable[Any]]) -> list[Any]:
         for statement, parameters in sent:
             if not statement.startswith("SELECT") or " FROM " not in statement.replace("\n", " "):
                 continue
-            steps += [row for row in await connection.exec_driver_sql(f"EXPLAIN {statement}", parameters) if row.table]
+            steps += [
+                row
+                for row in await connection.exec_driver_sql(f"EXPLAIN FORMAT=TRADITIONAL {statement}", parameters)
+                if row.table
+            ]
     return steps
 
 
