@@ -42,7 +42,7 @@ def test_t11_resets_leave_one_consumer_for_each_replica(shop: Bench) -> None:
         shop.consumer_link.reset()
         shop.broker_link.reset()
 
-    shop.keep_writing(12, reset, 2, rate=30)
+    shop.keep_writing(8, reset, 2, rate=30)
     shop.settle(30)
     shop.wait_consumers(2, 20)
     assert all(consumer.open_files() <= before + 5 for consumer, before in zip(consumers, files, strict=True))

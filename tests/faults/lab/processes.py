@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from lab.guardian import guard_process
 from localstack import probes
 
 
@@ -50,6 +51,7 @@ class Program:
                 stderr=output,
                 start_new_session=True,
             )
+        guard_process(self._child.pid)
         self.starts += 1
         return self
 

@@ -14,6 +14,7 @@ from unittest import mock
 
 import httpx
 
+from lab.guardian import guard_folder
 from lab.processes import Program
 from localstack import bootstrap, planning, probes
 from localstack.plan import External, Plan
@@ -112,6 +113,7 @@ def laboratory(*, servers_only: bool = True, replicas: int = 1) -> Iterator[Serv
     claim = claim_offset()
     try:
         with tempfile.TemporaryDirectory(prefix="faults-") as folder:
+            guard_folder(Path(folder))
             # Only while the plan is made: other tests of this run read the same variables.
             with mock.patch.dict(os.environ, {**_OWN_SERVERS, "REPLICAS": str(replicas)}):
                 bootstrap.ensure(planning.ROOT, External.of(planning.environment()), lambda _: None)
