@@ -18,7 +18,8 @@ from chassis.sql import driver_url
 if TYPE_CHECKING:
     from lab.processes import Program
 
-pytestmark = pytest.mark.timeout(400)
+# Minutes each, and three replicas of everything on one machine: for the soak, not for every run.
+pytestmark = [pytest.mark.timeout(400), pytest.mark.soak]
 
 # Answered by another service: identity-service knows ended sessions by itself, only the gateway's deny-list does here.
 _NOT_IDENTITYS = "/v1/packages"
@@ -40,8 +41,9 @@ def packages(suite: Suite, admin: Person) -> list[str]:
     return suite.packages(admin, 4)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def people(suite: Suite) -> list[Person]:
+    """The test's own: what another test left them subscribed to would look like a wrong answer."""
     return [suite.someone(number % 2) for number in range(6)]
 
 
@@ -104,7 +106,7 @@ def test_random_faults_lose_nothing_and_apply_nothing_twice(
         nemesis.heal()
         settled = suite.wait_equal([person.id for person in people], 60)
     note(f"faults {nemesis.done}, {subscribers.acknowledged} changes, settled after {settled:.1f} s")
-    assert not subscribers.wrong, subscribers.wrong[:5]
+    assert not subscribers.wrong, "\n".join([*subscribers.wrong[:5], *suite.errors("subscription-api")])
     assert not monitor.went_back
     assert suite.parked() == 0
     assert suite.repairs() == repairs, "events were lost; only the sweep made it good"
