@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from chassis.ids import new_id
 from chassis.pagination import PageRequest
 from chassis.testing.http import assert_problem
+from chassis.text import fold, searched_words, words
 from watch.domain.history import Genre, HistoryFilter, Movie, NewEntry, Order, Period, SortKey, to_milliseconds
-from watch.domain.text import fold, searched_words, words
 from watch.factory import Factory
 from watch.storage.history import HistoryRepository
 

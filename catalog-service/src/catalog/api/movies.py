@@ -25,7 +25,6 @@ from catalog.domain.errors import (
 )
 from catalog.domain.movies import MovieFilter, MovieOrder, SortKey
 from catalog.domain.permission import GenresMode
-from catalog.domain.text import searched_words
 from catalog.services.page_cache import CachedPage
 from chassis.app import service_router
 from chassis.auth import CurrentPrincipal, authenticated
@@ -35,6 +34,7 @@ from chassis.fields import ExternalId
 from chassis.mongo import StoreUnavailableError
 from chassis.pagination import Page, PageParams, describe_page, page_headers
 from chassis.problems import problem_responses
+from chassis.text import searched_words
 from chassis.tokens import InvalidTokenError
 
 router = service_router(tags=["movies"], dependencies=[Depends(authenticated)])

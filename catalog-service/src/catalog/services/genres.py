@@ -7,9 +7,9 @@ from typing import Any
 
 from catalog.domain.errors import GenreNotFoundError
 from catalog.domain.genres import Genre, GenreStatus
-from catalog.domain.text import fold
 from catalog.services.catalog_view import CatalogView
 from chassis.pagination import PageRequest, Slice
+from chassis.text import fold
 
 
 class GenreSortKey(StrEnum):

@@ -10,9 +10,9 @@ from pymongo.errors import BulkWriteError
 
 from catalog.domain.movies import HeldMovie, Movie, MovieFilter, MovieOrder
 from catalog.domain.permission import GenreCondition
-from catalog.domain.text import fold, words
 from catalog.storage.schema import MOVIES, SORT_FIELDS, UNKNOWN_MOVIES
 from chassis.mongo import Document, MongoDatabase
+from chassis.text import fold, words
 
 # Above every character that can follow the beginning of a word.
 _LAST_CHARACTER = "\U0010ffff"

@@ -12,6 +12,7 @@ from chassis.fields import ExternalId
 from chassis.http import PeerUnavailableError
 from chassis.pagination import Page, PageParams, describe_page, page_headers
 from chassis.problems import problem_responses
+from chassis.text import searched_words
 from watch.api.answers import csv_answer, read_answer
 from watch.api.dependencies import Histories, PeriodParams
 from watch.api.documentation import ALWAYS, AS_CSV, NOT_MODIFIED
@@ -24,7 +25,6 @@ from watch.domain.errors import (
     UserDeletedError,
 )
 from watch.domain.history import HistoryFilter, Order, SortKey
-from watch.domain.text import searched_words
 
 router = service_router(prefix="/v1/watched", tags=["watched"], dependencies=[Depends(authenticated)])
 

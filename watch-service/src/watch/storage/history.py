@@ -10,6 +10,7 @@ from pymongo.errors import DuplicateKeyError
 
 from chassis.mongo import Document, MongoDatabase, translate_outage
 from chassis.pagination import PageRequest, Slice
+from chassis.text import fold, words
 from watch.domain.history import (
     EARLIEST_WATCHED_AT,
     MILLISECOND,
@@ -23,7 +24,6 @@ from watch.domain.history import (
     WatchedMovie,
     bound_in_milliseconds,
 )
-from watch.domain.text import fold, words
 from watch.storage.batches import batches
 from watch.storage.genres import GenreRepository
 from watch.storage.transactions import Session

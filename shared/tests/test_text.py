@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from catalog.domain.text import fold, searched_words, words
+from chassis.text import fold, searched_words, words
 
 
 def finds(search: str, title: str) -> bool:

@@ -1,4 +1,7 @@
-"""Text as people search it: without regard to case and accents, by the beginnings of words."""
+"""Titles as people search them: without regard to case and accents, by the beginnings of words.
+
+Every service that searches titles does it by these functions, so that one search finds the same in all of them.
+"""
 
 import re
 import unicodedata
