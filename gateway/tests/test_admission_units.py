@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from chassis.events.envelope import Event, decode
-from chassis.events.topology import contracts_directory
+from chassis.events.topology import contracts_directory, load_topology
 from chassis.ids import new_id
 from chassis.tokens import Principal
 from gateway.errors import RateLimitedError
@@ -162,6 +162,10 @@ def test_the_events_of_the_contract_are_understood(kind: str) -> None:
     revocations = Revocations(lambda: 0.0)
     revocations.apply_event(example)
     assert sum(revocations.sizes.values()) >= 1
+
+
+def test_the_events_heard_are_those_of_the_contract() -> None:
+    assert set(EVENT_TYPES) == set(load_topology().listeners["gateway"])
 
 
 def test_entries_go_when_no_token_can_be_left() -> None:

@@ -167,7 +167,7 @@ def test_the_contract_topology_is_whole() -> None:
 
 def test_a_topology_can_be_read_from_elsewhere(tmp_path: Path) -> None:
     file = tmp_path / "topology.json"
-    file.write_text('{"exchanges": ["a.events"], "queues": [], "broadcasts": {"routingKeys": []}}')
+    file.write_text('{"exchanges": ["a.events"], "queues": [], "broadcasts": {"routingKeys": [], "listeners": {}}}')
     assert load_topology(file).exchanges == ("a.events",)
 
 

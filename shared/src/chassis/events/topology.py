@@ -5,7 +5,7 @@ A queue's arguments can never change: a change means a new name.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,8 @@ class Topology:
     exchanges: tuple[str, ...]
     queues: tuple[QueueSpec, ...]
     broadcasts: frozenset[str] = frozenset()
+    listeners: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Which events a service hears with queues that come and go with its processes."""
 
     def queue(self, name: str) -> QueueSpec:
         return next(queue for queue in self.queues if queue.name == name)
@@ -87,6 +89,7 @@ def load_topology(path: Path | None = None) -> Topology:
             for queue in document["queues"]
         ),
         broadcasts=frozenset(document["broadcasts"]["routingKeys"]),
+        listeners={name: tuple(types) for name, types in document["broadcasts"]["listeners"].items()},
     )
 
 
