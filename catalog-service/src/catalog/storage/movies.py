@@ -14,7 +14,7 @@ from catalog.storage.schema import MOVIES, SORT_FIELDS, UNKNOWN_MOVIES
 from chassis.mongo import Document, MongoDatabase
 from chassis.text import fold, words
 
-# Above every character that can follow the beginning of a word.
+# Above every character that can follow the beginning of a text.
 _LAST_CHARACTER = "\U0010ffff"
 _NOT_SHOWN = {"titleWords": 0, "titleKey": 0}
 _HOUSEKEEPING = ("_id", "fetchedAt", "createdAt", "withdrawnAt", "fence")
@@ -66,31 +66,44 @@ def _movie(document: Mapping[str, Any]) -> Movie:
 
 def _query(condition: GenreCondition, narrowed: MovieFilter) -> Document:
     """`condition` and `narrowed` as MongoDB understands them."""
-    clauses: list[Document] = []
+    clauses: list[tuple[str, Any]] = []
     if condition.all_of:
-        clauses.append({"genreIds": {"$all": sorted(condition.all_of)}})
+        clauses.append(("genreIds", {"$all": sorted(condition.all_of)}))
     if not condition.any_of & condition.all_of:
         wanted = sorted(condition.any_of)
-        clauses.append({"genreIds": wanted[0] if len(wanted) == 1 else {"$in": wanted}})
+        clauses.append(("genreIds", wanted[0] if len(wanted) == 1 else {"$in": wanted}))
     if condition.within is not None:
-        clauses.append({"genreIds": {"$not": {"$elemMatch": {"$nin": sorted(condition.within)}}}})
+        clauses.append(("genreIds", {"$not": {"$elemMatch": {"$nin": sorted(condition.within)}}}))
     # Both bounds have to hold for one word of the title, which only $elemMatch says.
     clauses.extend(
-        {"titleWords": {"$elemMatch": {"$gte": word, "$lt": word + _LAST_CHARACTER}}} for word in narrowed.words or ()
+        ("titleWords", {"$elemMatch": {"$gte": word, "$lt": word + _LAST_CHARACTER}}) for word in narrowed.words or ()
     )
     released: Document = {}
     if narrowed.released_from is not None:
         released["$gte"] = narrowed.released_from.isoformat()
     if narrowed.released_to is not None:
-        released["$lte"] = narrowed.released_to.isoformat()
+        # Not $lte: some engines lose what equals the upper end of a walk through a compound index.
+        released["$lt"] = narrowed.released_to.isoformat() + _LAST_CHARACTER
     if released:
         # A film without a date holds null here, which no bound of text includes.
-        clauses.append({"releaseDate": released})
+        clauses.append(("releaseDate", released))
     if narrowed.min_rating is not None:
-        clauses.append({"voteAverage": {"$gte": narrowed.min_rating}})
+        clauses.append(("voteAverage", {"$gte": narrowed.min_rating}))
     if narrowed.language is not None:
-        clauses.append({"originalLanguage": narrowed.language})
-    return clauses[0] if len(clauses) == 1 else {"$and": clauses}
+        clauses.append(("originalLanguage", narrowed.language))
+    return _all_of(clauses)
+
+
+def _all_of(clauses: Sequence[tuple[str, Any]]) -> Document:
+    """One document of all conditions; below `$and`, where some engines use no index, only a field's second one."""
+    query: Document = {}
+    repeated: list[Document] = []
+    for field, asked in clauses:
+        if field in query:
+            repeated.append({field: asked})
+        else:
+            query[field] = asked
+    return {**query, "$and": repeated} if repeated else query
 
 
 class MovieRepository:
