@@ -15,7 +15,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from chassis.canonical_jws import is_canonical, with_low_s
 from chassis.testing.http import assert_problem
+from chassis.testing.tokens import signature_twin
+from chassis.tokens import InvalidTokenError
 
 Forge = Callable[..., str]
 JSON = st.recursive(
@@ -48,7 +51,7 @@ async def forge(resources: Any, user: Any) -> Forge:
 
     def make(*, header: dict[str, Any] | None = None, **claims: Any) -> str:
         payload = {name: value for name, value in {**good, **claims}.items() if value != "absent"}
-        return jwt.encode(payload, key, "ES256", headers={"typ": "at+jwt", "kid": kid, **(header or {})})
+        return with_low_s(jwt.encode(payload, key, "ES256", headers={"typ": "at+jwt", "kid": kid, **(header or {})}))
 
     return make
 
@@ -116,7 +119,7 @@ async def test_other_algorithms_and_keys_are_refused(api: httpx.AsyncClient, res
         f"{encode({**header, 'alg': 'ES384'})}.{encode(claims)}.{signature}",
         hmac_token({**header, "alg": "HS256"}, claims, raw),
         hmac_token({**header, "alg": "HS256"}, claims, spki),
-        jwt.encode(claims, ec.generate_private_key(ec.SECP256R1()), "ES256", headers=headers),
+        with_low_s(jwt.encode(claims, ec.generate_private_key(ec.SECP256R1()), "ES256", headers=headers)),
         f"{encode(header)}.{encode(claims)}.",
         f"{encode(header)}.{encode(claims)}.{'A' * 86}",
         f"{encode(header)}.{encode({**claims, 'sub': claims['sid']})}.{signature}",
@@ -128,8 +131,6 @@ async def test_other_algorithms_and_keys_are_refused(api: httpx.AsyncClient, res
 @settings(max_examples=150)
 @given(data=st.data())
 async def test_any_change_to_header_or_payload_is_refused(resources: Any, user: Any, data: st.DataObject) -> None:
-    from chassis.tokens import InvalidTokenError
-
     header, claims, signature = parts(user.access_token)
     changed = data.draw(st.sampled_from(["header", "claims"]))
     target = header if changed == "header" else claims
@@ -145,11 +146,21 @@ async def test_any_change_to_header_or_payload_is_refused(resources: Any, user: 
 @settings(max_examples=150)
 @given(signature=st.binary(max_size=80) | st.binary(min_size=64, max_size=64))
 async def test_any_other_signature_is_refused(resources: Any, user: Any, signature: bytes) -> None:
-    from chassis.tokens import InvalidTokenError
-
     head, _, good = user.access_token.rpartition(".")
     other = base64.urlsafe_b64encode(signature).rstrip(b"=").decode()
     if other == good:
         return
     with pytest.raises(InvalidTokenError):
         await resources.verifier.verify(f"{head}.{other}")
+
+
+async def test_every_issued_token_has_the_one_accepted_spelling(api: httpx.AsyncClient, user: Any) -> None:
+    # Of both signatures that verify the signer's arithmetic gives the wrong one half of the time.
+    token = user.refresh_token
+    for _ in range(16):
+        answer = await api.post("/v1/auth/refresh", json={"refreshToken": token})
+        issued, token = answer.json()["accessToken"], answer.json()["refreshToken"]
+        assert is_canonical(issued)
+        assert (await me(api, issued)).status_code == 200
+        assert_problem(await me(api, signature_twin(issued)), 401, "invalid-token")
+        assert_problem(await me(api, f"{issued}=="), 401, "invalid-token")

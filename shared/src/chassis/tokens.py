@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import jwt
 
+from chassis.canonical_jws import is_canonical
 from chassis.errors import UnauthenticatedError, UnavailableError
 
 _log = logging.getLogger(__name__)
@@ -209,7 +210,7 @@ class AccessTokenVerifier:
         self._young[hashlib.sha256(token.encode()).digest()] = principal
 
     def _decode(self, token: str) -> Principal:
-        if len(token) > _MAX_TOKEN_CHARACTERS or token.count(".") != 2 or not token.isascii():
+        if len(token) > _MAX_TOKEN_CHARACTERS or not token.isascii() or not is_canonical(token):
             raise InvalidTokenError
         try:
             header = jwt.get_unverified_header(token)

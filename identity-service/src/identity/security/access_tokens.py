@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from chassis.canonical_jws import with_low_s
 from chassis.ids import new_id
 from chassis.tokens import ALGORITHM, TOKEN_TYPE
 from identity.domain.sessions import Session
@@ -48,4 +49,4 @@ class AccessTokenIssuer:
             "roles": [str(role) for role in user.roles],
             "ver": user.token_version,
         }
-        return jwt.encode(claims, key, algorithm=ALGORITHM, headers={"typ": TOKEN_TYPE, "kid": kid})
+        return with_low_s(jwt.encode(claims, key, algorithm=ALGORITHM, headers={"typ": TOKEN_TYPE, "kid": kid}))

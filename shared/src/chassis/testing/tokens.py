@@ -1,5 +1,6 @@
 """Access tokens as identity-service would sign them, with a key of the test's own."""
 
+import base64
 import json
 import time
 import uuid
@@ -9,11 +10,22 @@ from typing import Any
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from chassis.canonical_jws import with_low_s
 from chassis.ids import new_id
 from chassis.tokens import AccessTokenVerifier, KeySet
 
 ISSUER = "https://movie-package-suite.local"
 AUDIENCE = "edge"
+# Order of the curve P-256.
+_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+
+
+def signature_twin(token: str) -> str:
+    """`token` with the other signature that verifies, (r, n - s): what anybody can make of a token they hold."""
+    signed, _, signature = token.rpartition(".")
+    raw = base64.urlsafe_b64decode(signature + "==")
+    other = raw[:32] + (_ORDER - int.from_bytes(raw[32:])).to_bytes(32)
+    return f"{signed}.{base64.urlsafe_b64encode(other).rstrip(b'=').decode()}"
 
 
 class TokenIssuer:
@@ -65,9 +77,8 @@ class TokenIssuer:
             **claims,
         }
         payload = {name: value for name, value in payload.items() if value is not None}
-        return jwt.encode(
-            payload, self._key, algorithm="ES256", headers={"typ": "at+jwt", "kid": self.kid, **(headers or {})}
-        )
+        header = {"typ": "at+jwt", "kid": self.kid, **(headers or {})}
+        return with_low_s(jwt.encode(payload, self._key, algorithm="ES256", headers=header))
 
     def bearer(
         self, user_id: uuid.UUID | None = None, roles: Sequence[str] = ("user",), **claims: Any
