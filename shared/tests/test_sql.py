@@ -5,6 +5,7 @@ import uuid
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta, timezone
 
+import asyncmy
 import pytest
 from sqlalchemy import Column, Integer, String, Table, create_engine, insert, select, text, update
 from sqlalchemy.exc import IntegrityError
@@ -136,6 +137,20 @@ async def test_a_database_that_is_away_is_unavailable() -> None:
     with pytest.raises(DatabaseUnavailableError):
         await database.read(database_now)
     await database.aclose()
+
+
+async def test_a_connection_that_is_reset_while_it_is_opened_is_unavailable(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def reset(*_: object, **__: object) -> None:
+        # What asyncmy says when the transport is closed before it sets the socket's options.
+        raise RuntimeError("Transport does not expose socket instance")
+
+    monkeypatch.setattr(asyncmy, "connect", reset)
+    with pytest.raises(DatabaseUnavailableError):
+        await database.read(database_now)
+    monkeypatch.undo()
+    await database.ping()
 
 
 def _request(key: str = "key", body: bytes = b"{}") -> IdempotentRequest:

@@ -12,7 +12,8 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import BINARY, MetaData, text
+from asyncmy import errors as driver_errors
+from sqlalchemy import BINARY, MetaData, event, text
 from sqlalchemy.dialects.mysql import DATETIME
 from sqlalchemy.engine import URL, Dialect, make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
@@ -20,7 +21,9 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.types import TypeDecorator
 
+from chassis import tracing
 from chassis.errors import UnavailableError
+from chassis.sql_tracing import trace_statements
 
 Result = TypeVar("Result")
 _log = logging.getLogger(__name__)
@@ -43,7 +46,8 @@ _DUPLICATE = 1062
 # Lock wait time-out; deadlock; and the savepoint that went with the whole transaction in a deadlock, whose own
 # error is hidden by the failing ROLLBACK TO SAVEPOINT.
 _RETRYABLE = frozenset({1205, 1213, 1305})
-_CONNECTION_LOST = frozenset({2002, 2003, 2006, 2013, 1040, 1053, 1927, 4031})
+_HOST_ERROR = 2003
+_CONNECTION_LOST = frozenset({2002, _HOST_ERROR, 2006, 2013, 1040, 1053, 1927, 4031})
 _ATTEMPTS = 8
 # A server that is frozen or cut off without a word answers nothing at all. Longer than any statement takes.
 _READ_SECONDS = 10
@@ -122,6 +126,18 @@ def _is_lost(error: BaseException) -> bool:
     return error.connection_invalidated or error_number(error) in _CONNECTION_LOST
 
 
+def _connect(dialect: Dialect, _record: object, arguments: list[Any], options: dict[str, Any]) -> Any:
+    """Connect, with one kind of error for every way in which it fails.
+
+    asyncmy 0.2 raises a bare RuntimeError when the connection is reset between the TCP handshake and the greeting,
+    and EOFError in the middle of it.
+    """
+    try:
+        return dialect.connect(*arguments, **options)
+    except (RuntimeError, EOFError) as error:
+        raise driver_errors.OperationalError(_HOST_ERROR, f"connection lost while it was opened: {error}") from error
+
+
 class DatabaseUnavailableError(UnavailableError):
     """The database does not answer; whether the last change was made is not known when it went away at commit."""
 
@@ -142,6 +158,9 @@ class Database:
             pool_pre_ping=True,
             connect_args={"connect_timeout": 3, "read_timeout": _READ_SECONDS, "init_command": _SESSION},
         )
+        if tracing.is_recording():
+            trace_statements(self.engine.sync_engine)
+        event.listen(self.engine.sync_engine, "do_connect", _connect)
         self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)
 
     async def aclose(self) -> None:

@@ -149,11 +149,11 @@ class Suite:
         return sum(program.log.read_text(errors="replace").count("entitlements repaired") for program in self.workers())
 
     def errors(self, name: str) -> list[str]:
-        """The last errors that the replicas of a process have logged."""
+        """The ends of the last errors that the replicas of a process have logged."""
         lines = [
             line for program in self.replicas(name) for line in program.log.read_text(errors="replace").splitlines()
         ]
-        return [line for line in lines if '"level":"error"' in line][-5:]
+        return [line[-2500:] for line in lines if '"level":"error"' in line][-5:]
 
     def workers(self) -> list[Program]:
         return self.replicas("catalog-worker")
