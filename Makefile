@@ -87,7 +87,7 @@ check: python ## Lint, formatting, types, import contracts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	MYPYPATH=$(subst $(space),:,$(strip $(SOURCES))):deploy/local:deploy/compose $(BIN)/mypy $(SOURCES) deploy/local/localstack \
-	    deploy/local/stack.py deploy/local/provision.py deploy/compose/runtime_lock.py $(wildcard deploy/*.py)
+	    deploy/local/stack.py deploy/local/provision.py deploy/compose/runtime_lock.py $(wildcard deploy/*.py deploy/kubernetes/*.py)
 	$(BIN)/lint-imports
 
 .PHONY: fmt
