@@ -16,11 +16,13 @@ from chassis.events.topology import load_topology
 from chassis.logging import configure_logging
 from chassis.metrics import new_registry
 from chassis.process import run_worker
+from chassis.tracing import configure_tracing
 
 
 async def run(settings: Settings) -> None:
     """Run until SIGTERM."""
     configure_logging("catalog-worker", settings.log_level)
+    configure_tracing("catalog-worker")
     registry = new_registry()
     name = worker_name()
     topology = load_topology()

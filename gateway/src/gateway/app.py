@@ -36,17 +36,19 @@ class Sweepable(Protocol):
 class Gateway:
     """Shared by all exchanges of this process."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the parts of a gateway
         self,
         settings: GatewaySettings,
         admission: Admission,
         pools: Mapping[str, UpstreamPool],
         local: ASGIApp,
         access_log: AccessLog | None,
+        exchange_class: type["Exchange"],
     ) -> None:
         self.settings = settings
         self.admission = admission
         self.pools = pools
+        self.exchange_class = exchange_class
         self.counts = RequestCounts()
         self.date = DateLine()
         self.proxies = TrustedProxies(settings.trusted_proxies)

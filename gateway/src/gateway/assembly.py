@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import httpx
 from prometheus_client import CollectorRegistry
 
+from chassis import tracing
 from chassis.metrics import new_registry
 from chassis.operations import Check
 from chassis.process import Task
@@ -19,6 +20,7 @@ from gateway.admission import Admission
 from gateway.app import Gateway
 from gateway.config import GatewaySettings
 from gateway.docs import Pages
+from gateway.exchange import Exchange
 from gateway.metrics import GatewayCollector
 from gateway.openapi import Documentation
 from gateway.rate_limit import Policy, RateLimiter
@@ -90,6 +92,14 @@ def _admission(settings: GatewaySettings, keys: KeySet, revocations: Revocations
     )
 
 
+def _exchange_class() -> type[Exchange]:
+    if not tracing.is_recording():
+        return Exchange
+    from gateway.tracing import TracedExchange  # noqa: PLC0415 - most gateways never need it
+
+    return TracedExchange
+
+
 @asynccontextmanager
 async def assemble(settings: GatewaySettings) -> AsyncIterator[Assembly]:
     """All parts, closed at the end."""
@@ -121,7 +131,8 @@ async def assemble(settings: GatewaySettings) -> AsyncIterator[Assembly]:
 
         checks = {"keys": keys_known, "revocations": revocations_known, "draining": not_draining}
         pages = Pages(documentation, lambda: admission.table.routes, checks)
-        gateway = Gateway(settings, admission, pools, pages.app(), AccessLog() if settings.access_log else None)
+        access_log = AccessLog() if settings.access_log else None
+        gateway = Gateway(settings, admission, pools, pages.app(), access_log, _exchange_class())
         registry = new_registry()
         registry.register(
             GatewayCollector(

@@ -154,7 +154,7 @@ class ClientConnection(asyncio.Protocol):
         if version not in ("1.1", "1.0"):
             raise _RefusedInputError
         is_upgrade = parser.should_upgrade()
-        exchange = Exchange(
+        exchange = self._gateway.exchange_class(
             self._gateway,
             self,
             parser.get_method(),
@@ -218,7 +218,9 @@ class ClientConnection(asyncio.Protocol):
         exchange = self._receiving
         if exchange is None:
             target = self._url if self._url.startswith(b"/") else b"/"
-            exchange = Exchange(self._gateway, self, b"-", target, [], is_http_1_0=False, keep_alive=False)
+            exchange = self._gateway.exchange_class(
+                self._gateway, self, b"-", target, [], is_http_1_0=False, keep_alive=False
+            )
             self._queue.append(exchange)
         exchange.input_failed(error)
         self._pump()

@@ -31,8 +31,8 @@ _log = logging.getLogger(__name__)
 _COLLECTED_BYTES = 65536
 _MAX_ADDRESSES_TRIED = 3
 _NO_HEADERS = RequestHeaders((), http_1_0=True)
-CLIENT_LEFT = 499
-"""What is logged and counted when the client left before an answer; never sent."""
+# What is logged and counted when the client left before an answer; never sent.
+_CLIENT_LEFT = 499
 
 
 class Exchange(OutgoingAnswer):
@@ -108,7 +108,7 @@ class Exchange(OutgoingAnswer):
         headers = self._headers = RequestHeaders(self.raw_headers, http_1_0=self._http_1_0)
         self.address = gateway.proxies.client_address(self.address, headers.get(b"x-forwarded-for"))
         self.request_id = identifiers.request_id(headers.get(b"x-request-id"))
-        self.traceparent = identifiers.traceparent(headers.get(b"traceparent"))
+        self.traceparent = self._continue_trace(headers)
         if not self.target.startswith(b"/") or b"#" in self.target or not self.target.isascii():
             raise MalformedRequestError("The request target is not a path with an optional query.")
         if self._is_upgrade and headers.has_body:
@@ -132,6 +132,9 @@ class Exchange(OutgoingAnswer):
             gateway.spawn(self._verify(token))
         else:
             self._authorise(principal)
+
+    def _continue_trace(self, headers: RequestHeaders) -> str:
+        return identifiers.traceparent(headers.get(b"traceparent"))
 
     async def _verify(self, token: str) -> None:
         """Check the signature of a token seen for the first time."""
@@ -228,10 +231,8 @@ class Exchange(OutgoingAnswer):
         connection.write(self._request(connection.endpoint))
         self.deadline = self._gateway.now() + self.route.timeout
         if not self.body_complete:
-            # The service's time begins when it has everything; until then the client's does.
-            self._is_streaming = True
-            self.deadline = inf
-            self._body = []
+            self._is_streaming = True  # the service's time begins when it has everything
+            self.deadline, self._body = inf, []
         self._client.release_body()
 
     def _request(self, endpoint: Endpoint) -> bytes:
@@ -370,8 +371,7 @@ class Exchange(OutgoingAnswer):
         if self.is_finished:
             return
         self._let_go()
-        if not self.status:
-            self.status = CLIENT_LEFT
+        self.status = self.status or _CLIENT_LEFT
         self._finish(complete=False)
 
     def client_writable(self, writable: bool) -> None:

@@ -17,6 +17,7 @@ from starlette.types import Receive, Scope, Send
 from chassis.logging import configure_logging
 from chassis.operations import operations_router
 from chassis.process import run_worker
+from chassis.tracing import configure_tracing
 from gateway.app import Gateway, Sweepable
 from gateway.assembly import Assembly, assemble, reload_routes
 from gateway.client import protocol_class
@@ -105,6 +106,7 @@ async def run() -> None:
     """Run the gateway until SIGTERM."""
     settings = GatewaySettings()
     configure_logging("gateway", settings.log_level)
+    configure_tracing("gateway")
     _raise_file_limit()
     async with assemble(settings) as assembly:
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload_routes, assembly.gateway)

@@ -7,6 +7,7 @@ from functools import partial
 
 from chassis.logging import configure_logging
 from chassis.process import run_api, run_worker_process
+from chassis.tracing import configure_tracing
 from identity import cli, worker
 from identity.config import Settings
 from identity.main import build_app
@@ -35,6 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     settings = Settings()
     configure_logging(f"identity-{options.command}", settings.log_level)
+    configure_tracing(f"identity-{options.command}")
     match options.command:
         case "api":
             run_api(build_app(settings), settings)

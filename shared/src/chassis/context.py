@@ -11,7 +11,7 @@ traceparent: ContextVar[str | None] = ContextVar("traceparent", default=None)
 
 _SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._~:@/+=-]{1,128}")
 # https://www.w3.org/TR/trace-context/#traceparent-header: version 00, no all-zero ids.
-_TRACEPARENT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})")
+_TRACEPARENT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})")
 
 
 def accept_request_id(offered: str | None) -> str:
@@ -21,10 +21,16 @@ def accept_request_id(offered: str | None) -> str:
     return str(new_id())
 
 
+def parse_traceparent(offered: str | None) -> tuple[str, str, str] | None:
+    """Trace id, span id and flags of a valid traceparent."""
+    match = _TRACEPARENT.fullmatch(offered) if offered else None
+    return (match[1], match[2], match[3]) if match else None
+
+
 def continue_trace(offered: str | None) -> str:
     """A traceparent with a new span id: of the trace offered when that is valid, else of a new trace."""
-    match = _TRACEPARENT.fullmatch(offered) if offered else None
-    trace_id, flags = match.groups() if match else (secrets.token_hex(16), "00")
+    ids = parse_traceparent(offered)
+    trace_id, _, flags = ids or (secrets.token_hex(16), "", "00")
     return f"00-{trace_id}-{secrets.token_hex(8)}-{flags}"
 
 

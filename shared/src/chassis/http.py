@@ -2,13 +2,14 @@
 
 import itertools
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import httpx
 import tenacity
 
-from chassis import context
+from chassis import context, tracing
 from chassis.errors import UnavailableError
 
 _log = logging.getLogger(__name__)
@@ -82,10 +83,13 @@ class Peer:
 
         async def once() -> httpx.Response:
             url = next(self._next_url) + path
-            answer: httpx.Response = await self._client.request(method, url, params=params, json=json, headers=sent)
-            if answer.status_code in (502, 503, 504):
-                raise _TransientAnswer(answer)
-            return answer
+            with self._traced(method, url, sent) as (span, own):
+                answer: httpx.Response = await self._client.request(method, url, params=params, json=json, headers=own)
+                if span is not None:
+                    span.describe({"http.response.status_code": answer.status_code})
+                if answer.status_code in (502, 503, 504):
+                    raise _TransientAnswer(answer)
+                return answer
 
         retrying = tenacity.AsyncRetrying(
             stop=tenacity.stop_any(
@@ -108,3 +112,12 @@ class Peer:
             _log.error("peer failed", extra={"peer": self._name, "status": answer.status_code})
             raise PeerUnavailableError
         return answer
+
+    @contextmanager
+    def _traced(
+        self, method: str, url: str, headers: Mapping[str, str]
+    ) -> Iterator[tuple[tracing.Span | None, Mapping[str, str]]]:
+        """A span of one try, and the headers that name it to the peer."""
+        attributes = {"http.request.method": method, "url.full": url, "server.address": self._name}
+        with tracing.sent(tracing.Kind.CLIENT, method, headers.get("traceparent"), attributes) as span:
+            yield span, headers if span is None else {**headers, "traceparent": span.traceparent}

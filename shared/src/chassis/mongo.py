@@ -13,7 +13,9 @@ from pymongo.errors import ConnectionFailure, ExecutionTimeout, NetworkTimeout, 
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
+from chassis import tracing
 from chassis.errors import UnavailableError
+from chassis.mongo_tracing import CommandSpans
 
 _log = logging.getLogger(__name__)
 
@@ -51,6 +53,7 @@ class Mongo:
             maxPoolSize=50,
             uuidRepresentation="standard",
             appname="movie-package-suite",
+            event_listeners=[CommandSpans()] if tracing.is_recording() else [],
         )
         self.database: MongoDatabase = self.client.get_default_database().with_options(
             write_concern=WriteConcern(w="majority", j=True), read_concern=ReadConcern("majority")

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from chassis.logging import configure_logging
 from chassis.migrations import upgrade
 from chassis.process import run_api, run_worker_process
+from chassis.tracing import configure_tracing
 from subscription import worker
 from subscription.config import Settings
 from subscription.main import create_app
@@ -24,6 +25,7 @@ def main() -> int:
         print(f"The settings are not usable (variables begin with SUBSCRIPTION_):\n{error}", file=sys.stderr)
         return 2
     configure_logging(f"subscription-{process}", settings.log_level)
+    configure_tracing(f"subscription-{process}")
     if process == "migrate":
         upgrade(SCRIPTS, settings.database_url.get_secret_value())
     elif process == "api":

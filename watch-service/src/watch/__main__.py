@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from chassis.logging import configure_logging
 from chassis.mongo import Mongo
 from chassis.process import run_api, run_worker_process
+from chassis.tracing import configure_tracing
 from watch import worker
 from watch.config import Settings
 from watch.main import create_app
@@ -35,6 +36,7 @@ def main() -> None:
             print(f"WATCH_{'_'.join(map(str, refused['loc'])).upper()}: {refused['msg']}", file=sys.stderr)
         sys.exit(2)
     configure_logging(f"watch-{process}", settings.log_level)
+    configure_tracing(f"watch-{process}")
     if process == "api":
         run_api(create_app(settings), settings)
     elif process == "worker":

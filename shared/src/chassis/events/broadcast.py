@@ -7,6 +7,7 @@ from functools import partial
 
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
 
+from chassis import tracing
 from chassis.events.connection import BrokerConnectionLostError, cancelled_by_broker, closed, connected
 from chassis.events.envelope import Event, decode
 from chassis.events.pulse import Pulse
@@ -84,8 +85,22 @@ class BroadcastListener:
             event = decode(message.body)
             self._pulse.heard(heartbeat=is_heartbeat(event.type))
             if not is_heartbeat(event.type):
-                self._on_event(event)
+                self._apply(event, message.headers.get("traceparent"))
         except Exception as error:  # noqa: BLE001 - whatever is wrong with the event, the snapshot has its effect
             _log.error("broadcast not applied", extra={"reason": repr(error), "event": message.message_id})
             if not failed.done():
                 failed.set_result(None)
+
+    def _apply(self, event: Event, header: object) -> None:
+        exchange = self._topology.exchange_of(event.type)
+        attributes = {
+            "messaging.system": "rabbitmq",
+            "messaging.operation.name": "process",
+            "messaging.operation.type": "process",
+            "messaging.destination.name": f"{exchange}:{event.type}",
+            "messaging.rabbitmq.destination.routing_key": event.type,
+            "messaging.message.id": str(event.id),
+        }
+        offered = header if isinstance(header, str) else event.traceparent
+        with tracing.entered(tracing.Kind.CONSUMER, f"process {exchange}:{event.type}", offered, attributes):
+            self._on_event(event)

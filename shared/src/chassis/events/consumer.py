@@ -9,7 +9,7 @@ from typing import Any
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from chassis import context
+from chassis import context, tracing
 from chassis.clock import utc_now
 from chassis.deadlines import within
 from chassis.errors import UnavailableError
@@ -199,7 +199,28 @@ class Consumer:
         if handler is None:
             return "heartbeat"
         context.request_id.set(event.correlation_id)
-        context.traceparent.set(context.continue_trace(event.traceparent))
+        # The header names the span of the relay, the envelope that of the request.
+        header = message.headers.get("traceparent")
+        offered = header if isinstance(header, str) else event.traceparent
+        with tracing.entered(tracing.Kind.CONSUMER, f"process {self._spec.name}", offered, self._about(event)) as span:
+            outcome = await self._apply_or_move(message, handler, event)
+            span.describe({"suite.outcome": outcome})
+        if outcome == "applied":
+            self._metrics.lag.labels(self._spec.name).observe(max(0.0, (utc_now() - event.time).total_seconds()))
+        return outcome
+
+    def _about(self, event: Event) -> tracing.Attributes:
+        exchange = self._topology.exchange_of(event.type)
+        return {
+            "messaging.system": "rabbitmq",
+            "messaging.operation.name": "process",
+            "messaging.operation.type": "process",
+            "messaging.destination.name": f"{exchange}:{event.type}:{self._spec.name}",
+            "messaging.rabbitmq.destination.routing_key": event.type,
+            "messaging.message.id": str(event.id),
+        }
+
+    async def _apply_or_move(self, message: AbstractIncomingMessage, handler: Handler, event: Event) -> str:
         try:
             async with self._slots:
                 await self._apply(handler, event)
@@ -211,7 +232,6 @@ class Consumer:
             return "deferred"
         except Exception as error:  # noqa: BLE001 - any failure of a handler goes to the ladder
             return await self._retry(message, event, error)
-        self._metrics.lag.labels(self._spec.name).observe(max(0.0, (utc_now() - event.time).total_seconds()))
         return "applied"
 
     async def _apply(self, handler: Handler, event: Event) -> None:

@@ -11,6 +11,7 @@ import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractConnection
 from pamqp.commands import Basic
 
+from chassis import tracing
 from chassis.events.connection import BrokerConnectionLostError, connected, declare_on
 from chassis.events.envelope import CONTENT_TYPE
 from chassis.events.topology import Topology
@@ -104,14 +105,27 @@ class Publisher:
 
     async def publish_event(self, event_type: str, event_id: str, body: bytes, headers: Mapping[str, Any]) -> None:
         """Publish an encoded event on its service's exchange. Raises `PublishError`."""
-        await self.publish(
-            self.topology.exchange_of(event_type),
-            event_type,
-            body,
-            message_id=event_id,
-            headers=headers,
-            mandatory=self.topology.must_be_routed(event_type),
-        )
+        exchange = self.topology.exchange_of(event_type)
+        attributes = {
+            "messaging.system": "rabbitmq",
+            "messaging.operation.name": "send",
+            "messaging.operation.type": "send",
+            "messaging.destination.name": f"{exchange}:{event_type}",
+            "messaging.rabbitmq.destination.routing_key": event_type,
+            "messaging.message.id": event_id,
+        }
+        # The outbox kept the trace of the request that made the event; what has none is the relay's own.
+        with tracing.sent(
+            tracing.Kind.PRODUCER, f"send {exchange}:{event_type}", headers.get("traceparent"), attributes
+        ) as span:
+            await self.publish(
+                exchange,
+                event_type,
+                body,
+                message_id=event_id,
+                headers=headers if span is None else {**headers, "traceparent": span.traceparent},
+                mandatory=self.topology.must_be_routed(event_type),
+            )
 
     async def publish(  # noqa: PLR0913 - these are the parts of a message
         self,
