@@ -195,6 +195,6 @@ async def fetched(client: httpx.AsyncClient, link: str) -> None:
 
 async def test_the_index_names_the_ways_in(shared_gateway: RunningGateway) -> None:
     async with shared_gateway.client() as client:
-        index = (await client.get("/")).json()
+        index = (await client.get("/", headers={"accept": "application/json"})).json()
         for name in ("documentation", "problems", "keys"):
             assert (await client.get(index[name])).status_code == 200

@@ -1,6 +1,5 @@
 """The gateway's own pages: index, documentation that needs no internet, and health."""
 
-import hashlib
 import html
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
@@ -14,6 +13,7 @@ from starlette.routing import Route as PageRoute
 from chassis.operations import Check, run_checks
 from gateway.errors import DocumentationUnavailableError
 from gateway.openapi import CREDIT, Documentation
+from gateway.pages import conditional, wants_json, web_asset, web_page
 from gateway.routing import Route
 
 _ASSETS: Mapping[str, str] = {
@@ -67,16 +67,6 @@ def _page(title: str, head: str, body: str) -> Response:
     )
 
 
-def _conditional(request: Request, body: bytes, media_type: str, **headers: str) -> Response:
-    """`body`, or 304 when the client has it already."""
-    etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
-    headers = {"etag": etag, **{name.replace("_", "-"): value for name, value in headers.items()}}
-    offered = [part.strip().removeprefix("W/") for part in request.headers.get("if-none-match", "").split(",")]
-    if etag in offered or "*" in offered:
-        return Response(status_code=304, headers=headers)
-    return Response(body, media_type=media_type, headers=headers)
-
-
 @cache
 def _asset(name: str) -> bytes:
     return (resources.files("fastapi_swagger.resources") / name).read_bytes()
@@ -96,6 +86,8 @@ class Pages:
         self._checks = checks
 
     async def index(self, request: Request) -> Response:
+        if not wants_json(request):
+            return await web_page(request)
         return JSONResponse(
             {
                 "name": "Movie package suite",
@@ -105,7 +97,7 @@ class Pages:
                 "keys": "/.well-known/jwks.json",
                 "credit": CREDIT,
             },
-            headers={"cache-control": "no-cache"},
+            headers={"cache-control": "no-cache", "vary": "Accept"},
         )
 
     async def docs(self, request: Request) -> Response:
@@ -132,18 +124,18 @@ class Pages:
     async def asset(self, request: Request) -> Response:
         name = request.path_params["asset"]
         if name == "start.js":
-            return _conditional(request, _START.encode(), "text/javascript", cache_control="no-cache")
+            return conditional(request, _START.encode(), "text/javascript", cache_control="no-cache")
         if name == "style.css":
-            return _conditional(request, _STYLE.encode(), "text/css", cache_control="no-cache")
+            return conditional(request, _STYLE.encode(), "text/css", cache_control="no-cache")
         if name in _ASSETS:
-            return _conditional(request, _asset(name), _ASSETS[name], cache_control="public, max-age=86400")
+            return conditional(request, _asset(name), _ASSETS[name], cache_control="public, max-age=86400")
         return Response(status_code=404)
 
     async def openapi(self, request: Request) -> Response:
         body = await self._documentation.body(self._routes())
         if body is None:
             raise DocumentationUnavailableError
-        return _conditional(request, body, "application/json", cache_control="no-cache")
+        return conditional(request, body, "application/json", cache_control="no-cache")
 
     async def live(self, request: Request) -> Response:
         return JSONResponse({"status": "ok"}, headers={"cache-control": "no-store"})
@@ -164,6 +156,8 @@ class Pages:
         app = Starlette(
             routes=[
                 PageRoute("/", self.index),
+                PageRoute("/reset-password", web_page),
+                PageRoute("/web/{asset}", web_asset),
                 PageRoute("/docs", self.docs),
                 PageRoute("/docs/problems", self.problems),
                 PageRoute("/docs/{asset}", self.asset),

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+# What the pages read of a request.
+_HEADERS = frozenset({b"accept", b"if-none-match"})
+
 
 def _scope(exchange: "Exchange") -> Scope:
     """The request as an ASGI scope. HEAD is asked as GET; the body is left away when it is answered."""
@@ -26,7 +29,7 @@ def _scope(exchange: "Exchange") -> Scope:
         "raw_path": exchange.path,
         "root_path": "",
         "query_string": exchange.target.partition(b"?")[2],
-        "headers": [(name, value) for name, value in exchange.raw_headers if name == b"if-none-match"],
+        "headers": [(name, value) for name, value in exchange.raw_headers if name in _HEADERS],
         "client": None,
         "server": None,
     }

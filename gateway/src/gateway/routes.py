@@ -82,6 +82,8 @@ _TABLE: Mapping[str, Mapping[str, Mapping[str, Access]]] = {
     },
     LOCAL: {
         "/": {"GET": PUBLIC},
+        "/reset-password": {"GET": PUBLIC},
+        "/web/{asset}": {"GET": PUBLIC},
         "/docs": {"GET": PUBLIC},
         "/docs/problems": {"GET": PUBLIC},
         "/docs/{asset}": {"GET": PUBLIC},
