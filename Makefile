@@ -78,6 +78,10 @@ bench: ## Measure and print tables for docs/performance.md (NAME=identity, subsc
 	@for name in $(or $(NAME),identity subscription catalog watch); do \
 	    $(STACK) run --servers-only -- $(BIN)/python -m bench.$$name $(ARGS) || exit 1; done
 
+.PHONY: bench-gateway
+bench-gateway: ## Compare the gateway with nginx, haproxy and FastAPI + httpx (installs these servers and wrk)
+	@$(STACK) setup --bench && $(STACK) run --servers-only -- $(BIN)/python -m bench.gateway $(ARGS)
+
 .PHONY: soak
 soak: ## Inject random faults for long (MINUTES=60) and check that nothing is lost
 	@$(STACK) setup && $(BIN)/python tests/faults/soak.py $(or $(MINUTES),60)
@@ -112,4 +116,4 @@ clean: ## Stop the local stack and throw away its data and all caches; .env and 
 .PHONY: help
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} \
-	    /^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	    /^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

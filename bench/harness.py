@@ -30,23 +30,28 @@ def process_memory_bytes(pid: int) -> int:
 
 @dataclass(slots=True)
 class Case:
-    """Something to measure: `run` does `operations` operations; `pids` are other processes that work for it."""
+    """Something to measure: `run` does `operations` operations, or returns how many it did.
 
-    run: Callable[[], Awaitable[None]]
-    operations: int
+    `pids` are other processes that work for it; `with_own` says whether this process does as well.
+    """
+
+    run: Callable[[], Awaitable[int | None]]
+    operations: int = 1
     pids: Sequence[int] = ()
+    with_own: bool = True
     cpu: list[float] = field(default_factory=list)
     wall: list[float] = field(default_factory=list)
 
     def _used(self) -> float:
-        return time.process_time() + sum(process_cpu_seconds(pid) for pid in self.pids)
+        own = time.process_time() if self.with_own else 0.0
+        return own + sum(process_cpu_seconds(pid) for pid in self.pids)
 
     async def round(self) -> None:
         """Run once and keep the times, in seconds per operation."""
         cpu, wall = self._used(), time.perf_counter()
-        await self.run()
-        self.wall.append((time.perf_counter() - wall) / self.operations)
-        self.cpu.append((self._used() - cpu) / self.operations)
+        operations = await self.run() or self.operations
+        self.wall.append((time.perf_counter() - wall) / operations)
+        self.cpu.append((self._used() - cpu) / operations)
 
 
 async def compare(cases: Mapping[str, Case], rounds: int = 7) -> None:
@@ -60,9 +65,15 @@ async def compare(cases: Mapping[str, Case], rounds: int = 7) -> None:
             await asyncio.sleep(0)
 
 
-def _spread(values: Sequence[float], scale: float = 1.0) -> str:
+def spread(values: Sequence[float], scale: float = 1.0) -> str:
+    """The median, and the smallest and largest value."""
     low, middle, high = min(values) * scale, statistics.median(values) * scale, max(values) * scale
     return f"{middle:.3g} ({low:.3g}-{high:.3g})"
+
+
+def ratios_by_round(values: Sequence[float], base: Sequence[float]) -> list[float]:
+    """Each value over the one that was measured in the same round."""
+    return [value / other for value, other in zip(values, base, strict=True) if other]
 
 
 def table(cases: Mapping[str, Case], baseline: str | None = None) -> str:
@@ -73,7 +84,7 @@ def table(cases: Mapping[str, Case], baseline: str | None = None) -> str:
         "| --- | --- | --- | --- |",
     ]
     for name, case in cases.items():
-        ratios = [own / other for own, other in zip(case.cpu, base.cpu, strict=True) if other]
-        ratio = _spread(ratios) if ratios else "-"
-        lines.append(f"| {name} | {_spread(case.cpu, 1e6)} | {_spread(case.wall, 1e6)} | {ratio} |")
+        ratios = ratios_by_round(case.cpu, base.cpu)
+        ratio = spread(ratios) if ratios else "-"
+        lines.append(f"| {name} | {spread(case.cpu, 1e6)} | {spread(case.wall, 1e6)} | {ratio} |")
     return "\n".join(lines)

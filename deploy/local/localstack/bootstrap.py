@@ -37,6 +37,9 @@ DISTRIBUTIONS = (
     "deploy/mail-catcher",
 )
 
+# What the gateway is compared with, and by: programs and the packages that have them.
+BENCHMARK_PROGRAMS = {"nginx": "nginx-light", "haproxy": "haproxy", "wrk": "wrk"}
+
 Say = Callable[[str], None]
 
 
@@ -53,6 +56,15 @@ def ensure(root: Path, external: External, say: Say, *, with_servers: bool = Tru
         _environment(root, say)
         if with_servers and not external.mongo:
             _mongo(local / "tools", say)
+
+
+def ensure_benchmark_programs(say: Say) -> None:
+    """Install the programs that the gateway's benchmark runs.
+
+    Raises:
+        StackError: something is missing that only root, or nobody, can install here.
+    """
+    _packages([package for program, package in BENCHMARK_PROGRAMS.items() if not servers.find_program(program)], say)
 
 
 @contextmanager

@@ -57,6 +57,8 @@ def up(options: argparse.Namespace) -> int:
 
 def setup(options: argparse.Namespace) -> int:
     """Install what is missing and write `.env`."""
+    if options.bench:
+        bootstrap.ensure_benchmark_programs(say)
     bootstrap.ensure(planning.ROOT, External.of(planning.environment()), say, with_servers=not options.python_only)
     _plan(options)
     return 0

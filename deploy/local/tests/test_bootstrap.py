@@ -52,6 +52,13 @@ def test_an_ordinary_user_is_told_what_to_run(monkeypatch: pytest.MonkeyPatch, t
 
 
 @pytest.mark.usefixtures("_bare_machine")
+def test_the_programs_of_the_gateways_benchmark_are_packages_like_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    with pytest.raises(StackError, match=r"install -y --no-install-recommends nginx-light haproxy wrk$"):
+        bootstrap.ensure_benchmark_programs(print)
+
+
+@pytest.mark.usefixtures("_bare_machine")
 def test_root_installs_without_starting_services(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, commands: list[list[str]]
 ) -> None:
