@@ -25,9 +25,11 @@ def bearer_token(request: Request) -> str:
 
 
 async def authenticated(request: Request, _: Annotated[object, Depends(_scheme)]) -> Principal:
-    """The verified caller."""
+    """The verified caller, whose id the security events of this request will name."""
     verifier: AccessTokenVerifier = request.state.verifier
-    return await verifier.verify(bearer_token(request))
+    principal = await verifier.verify(bearer_token(request))
+    request.state.user_id = principal.user_id
+    return principal
 
 
 CurrentPrincipal = Annotated[Principal, Depends(authenticated)]

@@ -20,6 +20,7 @@ from chassis.errors import (
     NotFoundError,
     ServiceError,
 )
+from chassis.security_events import SecurityEvents
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -141,30 +142,39 @@ def _message(error: Mapping[str, Any]) -> str:
     return text[:1].lower() + text[1:]
 
 
-async def _validation_handler(request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this class alone
-    refused = {FieldError(_pointer(e["loc"]), _message(e)): None for e in error.errors()}
-    return problem_response(InvalidRequestError(errors=list(refused)), request)
+class _Handlers:
+    """Turn what a route raised into an answer, and record what was refused."""
 
+    def __init__(self, events: SecurityEvents) -> None:
+        self._events = events
 
-async def _service_error_handler(request: Request, error: Exception) -> Response:
-    assert isinstance(error, ServiceError)  # noqa: S101 - registered for this class alone
-    return problem_response(error, request)
+    def _answer(self, error: ServiceError, request: Request) -> Response:
+        self._events.record(error, request)
+        return problem_response(error, request)
 
+    async def validation(self, request: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this class alone
+        refused = {FieldError(_pointer(e["loc"]), _message(e)): None for e in error.errors()}
+        return self._answer(InvalidRequestError(errors=list(refused)), request)
 
-async def _http_exception_handler(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class alone
-    known: dict[int, type[ServiceError]] = {
-        404: NotFoundError,
-        405: MethodNotAllowedError,
-    }
-    if error.status_code >= 500:
-        return problem_response(ServiceError(), request)
-    return problem_response(known.get(error.status_code, MalformedRequestError)(headers=error.headers), request)
+    async def service_error(self, request: Request, error: Exception) -> Response:
+        assert isinstance(error, ServiceError)  # noqa: S101 - registered for this class alone
+        return self._answer(error, request)
+
+    async def http_exception(self, request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class alone
+        known: dict[int, type[ServiceError]] = {
+            404: NotFoundError,
+            405: MethodNotAllowedError,
+        }
+        if error.status_code >= 500:
+            return self._answer(ServiceError(), request)
+        return self._answer(known.get(error.status_code, MalformedRequestError)(headers=error.headers), request)
 
 
 def install_problem_handlers(app: FastAPI) -> None:
-    """Make every error answer of `app` a problem document."""
-    app.add_exception_handler(RequestValidationError, _validation_handler)
-    app.add_exception_handler(ServiceError, _service_error_handler)
-    app.add_exception_handler(HTTPException, _http_exception_handler)
+    """Make every error answer of `app` a problem document, and every refusal a security event."""
+    handlers = _Handlers(SecurityEvents())
+    app.add_exception_handler(RequestValidationError, handlers.validation)
+    app.add_exception_handler(ServiceError, handlers.service_error)
+    app.add_exception_handler(HTTPException, handlers.http_exception)

@@ -5,6 +5,7 @@ with repeated members; it also reads a body before it looks at its media type.
 """
 
 import difflib
+import functools
 import json
 import math
 from collections.abc import Callable, Coroutine, Iterator
@@ -15,6 +16,7 @@ from urllib.parse import parse_qsl, urlencode
 from fastapi import Request, Response
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
+from pydantic import TypeAdapter
 
 from chassis.errors import (
     BodyTooLargeError,
@@ -118,6 +120,21 @@ def _query_parameters(dependant: Dependant) -> dict[str, bool]:
     return found
 
 
+def _parameter_names(dependant: Dependant) -> Iterator[str]:
+    for field in (*dependant.path_params, *dependant.query_params, *dependant.header_params):
+        yield field.alias
+    for dependency in dependant.dependencies:
+        yield from _parameter_names(dependency)
+
+
+def _member_names(schema: Any) -> Iterator[str]:
+    """The names of all properties in a JSON schema and the definitions that it holds."""
+    if isinstance(schema, dict):
+        yield from schema.get("properties", ())
+    for part in schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ():
+        yield from _member_names(part)
+
+
 def _unknown(name: str, known: dict[str, bool]) -> FieldError:
     nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     if nearest:
@@ -173,6 +190,13 @@ async def read_body(request: Request) -> bytes:
 
 class StrictRoute(APIRoute):
     """An `APIRoute` that checks the query and the body as the API's conventions ask."""
+
+    @functools.cached_property
+    def input_names(self) -> frozenset[str]:
+        """Every name that this route gives to a parameter or to a member of its body, at any depth."""
+        body: Any = self.body_field.field_info.annotation if self.body_field else None
+        schema = TypeAdapter(body).json_schema()
+        return frozenset(_parameter_names(self.dependant)) | frozenset(_member_names(schema))
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
