@@ -40,6 +40,9 @@ DISTRIBUTIONS = (
 # What the gateway is compared with, and by: programs and the packages that have them.
 BENCHMARK_PROGRAMS = {"nginx": "nginx-light", "haproxy": "haproxy", "wrk": "wrk"}
 
+# The first is what Debian's package of this name installs; any Chromium does.
+BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
+
 Say = Callable[[str], None]
 
 
@@ -65,6 +68,24 @@ def ensure_benchmark_programs(say: Say) -> None:
         StackError: something is missing that only root, or nobody, can install here.
     """
     _packages([package for program, package in BENCHMARK_PROGRAMS.items() if not servers.find_program(program)], say)
+
+
+def ensure_browser(say: Say) -> None:
+    """Install a browser without a screen for the tests of the web page, where the distribution has one.
+
+    It is no more than said when there is none: the tests that need it are then skipped, all others run.
+    """
+    if any(servers.find_program(name) for name in BROWSERS):
+        return
+    offered = shutil.which("apt-cache") is not None and (
+        subprocess.run(["apt-cache", "show", BROWSERS[0]], capture_output=True, check=False).returncode == 0
+    )
+    if offered and os.geteuid() == 0:
+        _packages([BROWSERS[0]], say)
+    elif offered:
+        say(f"no Chromium, so the web page is not tested; run: sudo apt-get install {BROWSERS[0]}")
+    else:
+        say("no Chromium, so the web page is not tested")
 
 
 @contextmanager

@@ -60,6 +60,8 @@ def setup(options: argparse.Namespace) -> int:
     if options.bench:
         bootstrap.ensure_benchmark_programs(say)
     bootstrap.ensure(planning.ROOT, External.of(planning.environment()), say, with_servers=not options.python_only)
+    if not options.python_only:
+        bootstrap.ensure_browser(say)
     _plan(options)
     return 0
 

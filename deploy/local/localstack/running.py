@@ -27,6 +27,8 @@ def run(options: argparse.Namespace) -> int:
     if not argv:
         raise StackError("say what to run: stack.py run -- command …")
     bootstrap.ensure(planning.ROOT, External.of(planning.environment()), say)
+    if not options.servers_only:
+        bootstrap.ensure_browser(say)
     claim = None if os.environ.get("STACK_PORT_OFFSET") else claim_offset()
     folder = Path(tempfile.mkdtemp(prefix="movie-suite-"))
     code = 1

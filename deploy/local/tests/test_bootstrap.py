@@ -58,6 +58,32 @@ def test_the_programs_of_the_gateways_benchmark_are_packages_like_the_others(mon
         bootstrap.ensure_benchmark_programs(print)
 
 
+@pytest.fixture
+def _no_browser(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(servers, "find_program", lambda name: None)
+    monkeypatch.setattr("shutil.which", lambda name, path=None: f"/usr/bin/{name}")
+
+
+@pytest.mark.usefixtures("_bare_machine", "_no_browser")
+def test_root_gets_a_browser(monkeypatch: pytest.MonkeyPatch, commands: list[list[str]]) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    bootstrap.ensure_browser(print)
+    assert [argv[-1] for argv in commands] == ["chromium-headless-shell", "update", "chromium-headless-shell"]
+    assert "install" in commands[-1]
+
+
+@pytest.mark.usefixtures("_bare_machine", "_no_browser")
+def test_a_missing_browser_stops_nobody(monkeypatch: pytest.MonkeyPatch, commands: list[list[str]]) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    bootstrap.ensure_browser(said.append)
+    monkeypatch.setattr("shutil.which", lambda name, path=None: None)
+    bootstrap.ensure_browser(said.append)
+    assert [argv[0] for argv in commands] == ["apt-cache"]
+    assert said[0].endswith("sudo apt-get install chromium-headless-shell")
+    assert said[1].endswith("is not tested")
+
+
 @pytest.mark.usefixtures("_bare_machine")
 def test_root_installs_without_starting_services(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, commands: list[list[str]]
