@@ -7,8 +7,10 @@ from typing import Any
 
 import httpx
 from fastapi import FastAPI
+from starlette.middleware import Middleware
 
 from catalog.api import genres, movies, sync
+from catalog.api.remembered_pages import RememberedPages
 from catalog.clients.tmdb.client import Patience
 from catalog.config import Settings
 from catalog.factory import Resources, create_services
@@ -61,4 +63,5 @@ def create_catalog_app(settings: Settings) -> FastAPI:
         checks={"database": database_is_ready},
         registry=new_registry(),
         lifespan=lifespan,
+        middleware=[Middleware(RememberedPages, path=movies.LIST_PATH)],
     )

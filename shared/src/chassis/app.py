@@ -6,6 +6,7 @@ from typing import Any
 from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 from prometheus_client import CollectorRegistry
+from starlette.middleware import Middleware
 
 from chassis.metrics import HttpMetrics
 from chassis.middleware import RequestMiddleware
@@ -24,22 +25,25 @@ def service_router(**options: Any) -> APIRouter:
     return APIRouter(route_class=StrictRoute, **options)
 
 
-def create_app(
+def create_app(  # noqa: PLR0913 - what an application is made of
     *,
     title: str,
     routers: Sequence[APIRouter],
     checks: Mapping[str, Check],
     registry: CollectorRegistry,
     lifespan: Any = None,
+    middleware: Sequence[Middleware] = (),
 ) -> FastAPI:
     """An application with `routers` and the operations endpoints.
 
     `checks` are what readiness looks at; `lifespan` yields the state that dependencies read from
-    `request.state` (it must hold `verifier` when a route asks for a principal).
+    `request.state` (it must hold `verifier` when a route asks for a principal). `middleware` works inside of the
+    chassis's own, which gives ids, counts and logs, and outside of routing.
     """
     app = FastAPI(
         title=title,
         lifespan=lifespan,
+        middleware=middleware,
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,

@@ -80,15 +80,20 @@ def split_sort(value: str) -> tuple[str, bool]:
     return value.removeprefix("-"), value.startswith("-")
 
 
-def tagged(request: Request, body: bytes, etag: str, headers: Mapping[str, str]) -> Response:
-    """`body` with its tag, or 304 when the client has it."""
-    head = {**_PRIVATE, "etag": etag}
-    if is_current(request.headers.get("if-none-match"), etag):
-        return Response(status_code=304, headers=head)
-    return Response(body, headers={**head, **headers, "content-type": "application/json"})
+def complete(body: bytes, etag: str, headers: Mapping[str, str]) -> Response:
+    """`body` with its tag."""
+    return Response(body, headers={**_PRIVATE, "etag": etag, **headers, "content-type": "application/json"})
+
+
+def not_modified(etag: str) -> Response:
+    """304, for a client that has what `etag` names."""
+    return Response(status_code=304, headers={**_PRIVATE, "etag": etag})
 
 
 def answer(request: Request, model: BaseModel, headers: Mapping[str, str] | None = None) -> Response:
     """`model` as a tagged answer."""
     body = model.model_dump_json(by_alias=True).encode()
-    return tagged(request, body, content_etag(body), headers or {})
+    etag = content_etag(body)
+    if is_current(request.headers.get("if-none-match"), etag):
+        return not_modified(etag)
+    return complete(body, etag, headers or {})

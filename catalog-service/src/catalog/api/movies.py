@@ -13,9 +13,8 @@ from catalog.api.dependencies import (
     answer,
     sort_validator,
     split_sort,
-    tagged,
 )
-from catalog.api.remembered_pages import RememberedPagesRoute, remember
+from catalog.api.remembered_pages import recall, remember
 from catalog.api.schemas.movies import MovieRead
 from catalog.domain.errors import (
     EntitlementsUnavailableError,
@@ -25,10 +24,8 @@ from catalog.domain.errors import (
 )
 from catalog.domain.movies import MovieFilter, MovieOrder, SortKey
 from catalog.domain.permission import GenresMode
-from catalog.services.page_cache import CachedPage
 from chassis.app import service_router
 from chassis.auth import CurrentPrincipal, authenticated
-from chassis.conditional import content_etag
 from chassis.errors import InvalidRequestError, UnauthenticatedError
 from chassis.fields import ExternalId
 from chassis.mongo import StoreUnavailableError
@@ -36,6 +33,8 @@ from chassis.pagination import Page, PageParams, describe_page, page_headers
 from chassis.problems import problem_responses
 from chassis.text import searched_words
 from chassis.tokens import InvalidTokenError
+
+LIST_PATH = "/v1/movies"
 
 router = service_router(tags=["movies"], dependencies=[Depends(authenticated)])
 
@@ -86,6 +85,12 @@ def _order(
     return MovieOrder(SortKey(key), descending)
 
 
+@router.get(
+    LIST_PATH,
+    summary="List the movies that you may see",
+    response_model=Page[MovieRead],
+    responses=problem_responses(*_ALWAYS),
+)
 async def list_movies(  # noqa: PLR0913 - these are the parameters of the query
     request: Request,
     principal: CurrentPrincipal,
@@ -94,27 +99,16 @@ async def list_movies(  # noqa: PLR0913 - these are the parameters of the query
     narrowed: Annotated[MovieFilter, Depends(_filter)],
     order: Annotated[MovieOrder, Depends(_order)],
 ) -> Response:
+    if (finished := await recall(request, principal)) is not None:
+        return finished
     listing = await services.movies.list_movies(principal, narrowed, order, page)
     total = listing.page.total
     shown = Page[MovieRead](
         data=[MovieRead.from_movie(movie, listing.snapshot.genres) for movie in listing.page.items],
         pagination=describe_page(page, total),
     )
-    body = shown.model_dump_json(by_alias=True).encode()
     headers = page_headers(request.url.path, request.scope["query_string"], page, total)
-    remember(request, listing, CachedPage(body, content_etag(body), headers))
-    return tagged(request, body, content_etag(body), headers)
-
-
-router.add_api_route(
-    "/v1/movies",
-    list_movies,
-    methods=["GET"],
-    summary="List the movies that you may see",
-    response_model=Page[MovieRead],
-    responses=problem_responses(*_ALWAYS),
-    route_class_override=RememberedPagesRoute,
-)
+    return remember(request, listing, shown.model_dump_json(by_alias=True).encode(), headers)
 
 
 @router.get(

@@ -1,7 +1,7 @@
 """Answers kept as bytes: bounded by what they weigh, and worth nothing once the catalog has changed."""
 
 from collections import OrderedDict
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable
 from dataclasses import dataclass
 
 # What an entry costs besides its body: key, headers, bookkeeping.
@@ -10,11 +10,11 @@ _OVERHEAD_BYTES = 1500
 
 @dataclass(frozen=True, slots=True)
 class CachedPage:
-    """A page of movies ready to be sent."""
+    """A page of movies ready to be sent: all its headers are there, as ASGI wants them."""
 
     body: bytes
     etag: str
-    headers: Mapping[str, str]
+    headers: tuple[tuple[bytes, bytes], ...]
 
 
 class PageCache:
