@@ -138,6 +138,7 @@ def build_resources(settings: Settings, registry: CollectorRegistry) -> Resource
         authentication=authentication,
         sessions=SessionService(
             database,
+            audit_log,
             issuer,
             revocations,
             idle=idle,

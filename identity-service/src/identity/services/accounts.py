@@ -30,7 +30,7 @@ from identity.security.passwords import PasswordHasher
 from identity.services.audit import AuditLog
 from identity.services.authentication import AuthenticationService
 from identity.services.revocation import Revocations
-from identity.services.throttle import LoginThrottle, Throttle, address_block
+from identity.services.throttle import LoginThrottle, Throttle
 from identity.storage import audit, mail_jobs, reset_tokens, sessions, throttles, users
 from identity.storage.mail_jobs import MailKind
 
@@ -96,9 +96,13 @@ class AccountService:
         Raises `EmailTakenError`, `InvalidRequestError`, `TooManyRequestsError`, `OverloadedError` and the
         errors of `IdempotencyKeys.once`.
         """
-        await self._throttle.require(self._registration_limit, address_block(client.ip))
-        user = await self._prepare(registration)
+        await self._throttle.require(self._registration_limit, client, Action.REGISTER)
+        async with self._audit.refusals(Action.REGISTER, client):
+            return await self._register(await self._prepare(registration), client, request, answer)
 
+    async def _register(
+        self, user: User, client: Client, request: IdempotentRequest | None, answer: Callable[[User], Answer]
+    ) -> Answer:
         async def work(session: AsyncSession) -> Answer:
             async def effect() -> Answer:
                 await users.add(session, user)
@@ -109,12 +113,7 @@ class AccountService:
 
             return await self._idempotency.once(session, request, effect)
 
-        try:
-            return await self._database.transaction(work)
-        except EmailTakenError:
-            refusal = AuditEvent(Action.REGISTER, Result.FAILURE, ip=client.ip, detail=EmailTakenError.code)
-            await self._audit.record(refusal)
-            raise
+        return await self._database.transaction(work)
 
     async def create_admin(self, registration: Registration) -> User:
         """Store a new administrator. Raises `EmailTakenError` and `InvalidRequestError`."""
@@ -170,8 +169,9 @@ class AccountService:
         the current password.
         """
         if change.email is not None and user_id == caller.user.id:
-            if change.current_password is None:
-                raise refused("/currentPassword", "is required to change one's own e-mail address")
+            async with self._audit.refusals(Action.EMAIL_CHANGE, client, caller.user):
+                if change.current_password is None:
+                    raise refused("/currentPassword", "is required to change one's own e-mail address")
             await self._authentication.confirm_password(
                 caller.user, change.current_password, client, Action.EMAIL_CHANGE
             )

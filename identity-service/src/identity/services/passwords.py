@@ -16,7 +16,7 @@ from identity.security.tokens import new_reset_token, token_digest
 from identity.services.audit import AuditLog
 from identity.services.authentication import AuthenticationService
 from identity.services.revocation import Revocations
-from identity.services.throttle import LoginThrottle, Throttle, address_block
+from identity.services.throttle import LoginThrottle, Throttle
 from identity.storage import audit, mail_jobs, reset_tokens, throttles, users
 from identity.storage.mail_jobs import MailKind
 
@@ -60,8 +60,9 @@ class PasswordService:
         `TooManyRequestsError`, `OverloadedError`.
         """
         user = caller.user
-        if objection := self._policy.objection(new, email=user.email, name=user.name):
-            raise refused("/newPassword", objection)
+        async with self._audit.refusals(Action.PASSWORD_CHANGE, client, user):
+            if objection := self._policy.objection(new, email=user.email, name=user.name):
+                raise refused("/newPassword", objection)
         await self._authentication.confirm_password(user, current, client, Action.PASSWORD_CHANGE)
         hashed = await self._hasher.hash(new)
 
@@ -74,7 +75,8 @@ class PasswordService:
             await self._revocations.end_other_sessions(session, user.id, caller.session.id, now)
             await self._finish(session, user, Action.PASSWORD_CHANGE, client)
 
-        await self._database.transaction(work)
+        async with self._audit.refusals(Action.PASSWORD_CHANGE, client, user):
+            await self._database.transaction(work)
 
     async def forgot(self, email: str, client: Client) -> None:
         """Take note that somebody wants to recover the account of `email`.
@@ -82,12 +84,14 @@ class PasswordService:
         Whether there is one is looked up by the worker: here known and unknown cannot differ in any way.
         Raises `TooManyRequestsError` when the client's address asks too often, whatever it asks.
         """
-        await self._throttle.require(self._forgot_address_limit, address_block(client.ip))
+        await self._throttle.require(self._forgot_address_limit, client, Action.PASSWORD_FORGOT)
 
         async def work(session: AsyncSession) -> None:
-            if await self._throttle.allows(session, self._forgot_email_limit, email):
+            allowed = await self._throttle.allows(session, self._forgot_email_limit, email)
+            if allowed:
                 await mail_jobs.add(session, MailKind.PASSWORD_RESET, email)
-            await audit.append(session, AuditEvent(Action.PASSWORD_FORGOT, Result.SUCCESS, ip=client.ip))
+            result = Result.SUCCESS if allowed else Result.THROTTLED
+            await audit.append(session, AuditEvent(Action.PASSWORD_FORGOT, result, ip=client.ip))
 
         await self._database.transaction(work)
 
@@ -115,13 +119,16 @@ class PasswordService:
         A password that is not acceptable does not spend the token. Raises `InvalidResetTokenError`,
         `InvalidRequestError`, `TooManyRequestsError`, `OverloadedError`.
         """
-        await self._throttle.require(self._reset_limit, address_block(client.ip))
+        await self._throttle.require(self._reset_limit, client, Action.PASSWORD_RESET)
+        async with self._audit.refusals(Action.PASSWORD_RESET, client):
+            await self._check_and_reset(token, new, client)
+
+    async def _check_and_reset(self, token: str, new: str, client: Client) -> None:
         if objection := self._policy.objection(new):
             raise refused("/newPassword", objection)
         digest = token_digest(token)
         user = await self._database.read(lambda session: self._owner(session, digest))
         if user is None:
-            await self._audit.record(AuditEvent(Action.PASSWORD_RESET, Result.FAILURE, ip=client.ip))
             raise InvalidResetTokenError
         if objection := self._policy.objection(new, email=user.email, name=user.name):
             raise refused("/newPassword", objection)

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from chassis.errors import ServiceError
 from chassis.pagination import PageRequest, Slice
 from chassis.sql import Database, database_now
 from chassis.tokens import InvalidTokenError, Principal
@@ -20,6 +21,7 @@ from identity.domain.throttling import RateLimit
 from identity.domain.users import User
 from identity.security.access_tokens import AccessTokenIssuer
 from identity.security.tokens import new_refresh_token, token_digest
+from identity.services.audit import AuditLog
 from identity.services.revocation import Revocations
 from identity.storage import audit, sessions, users
 
@@ -30,6 +32,7 @@ class SessionService:
     def __init__(  # noqa: PLR0913 - all are needed, none has a sensible default
         self,
         database: Database,
+        audit_log: AuditLog,
         issuer: AccessTokenIssuer,
         revocations: Revocations,
         *,
@@ -38,6 +41,7 @@ class SessionService:
         refreshes_per_minute: int,
     ) -> None:
         self._database = database
+        self._audit = audit_log
         self._issuer = issuer
         self._revocations = revocations
         self._idle = idle
@@ -77,37 +81,41 @@ class SessionService:
         # Raised only now, because what was written about the refusal has to be committed.
         raise outcome
 
-    async def _refresh(self, session: AsyncSession, digest: bytes, client: Client) -> TokenPair | Exception:
+    async def _refresh(self, session: AsyncSession, digest: bytes, client: Client) -> TokenPair | ServiceError:
         token = await sessions.find_refresh_token(session, digest)
-        if token is None:
-            await audit.append(session, AuditEvent(Action.REFRESH, Result.FAILURE, ip=client.ip))
-            return InvalidRefreshTokenError()
         # This lock lines us up with logout, reset and other refreshes: nothing ended comes to life again.
-        locked = await sessions.lock(session, token.session_id)
+        locked = await sessions.lock(session, token.session_id) if token else None
         user = await users.find(session, locked.user_id) if locked else None
-        if locked is None or user is None or not user.is_active:
-            return InvalidRefreshTokenError()
-        now = await database_now(session)
-        verdict = judge_refresh(token, locked, now, self._race_window)
-        if verdict is RefreshVerdict.REPLAY:
-            await self._revocations.end_session(session, locked, now)
+        outcome: TokenPair | ServiceError = InvalidRefreshTokenError()
+        action = Action.REFRESH
+        if token is not None and locked is not None and user is not None and user.is_active:
+            now = await database_now(session)
+            verdict = judge_refresh(token, locked, now, self._race_window)
+            if verdict is RefreshVerdict.REPLAY:
+                await self._revocations.end_session(session, locked, now)
+                action = Action.REFRESH_REPLAY
+            elif verdict is RefreshVerdict.CONFLICT:
+                outcome = RefreshConflictError()
+            elif verdict is RefreshVerdict.ROTATE:
+                outcome = await self._rotate(session, user, locked, digest, now)
+        if isinstance(outcome, ServiceError):
+            result = Result.THROTTLED if isinstance(outcome, TooManyRequestsError) else Result.FAILURE
+            subject = None if user is None else user.id
             await audit.append(
-                session,
-                AuditEvent(Action.REFRESH_REPLAY, Result.FAILURE, subject_id=user.id, ip=client.ip),
+                session, AuditEvent(action, result, subject_id=subject, ip=client.ip, detail=outcome.code)
             )
-        if verdict is RefreshVerdict.REFUSE:
-            await audit.append(session, AuditEvent(Action.REFRESH, Result.FAILURE, subject_id=user.id, ip=client.ip))
-        if verdict in (RefreshVerdict.REPLAY, RefreshVerdict.REFUSE):
-            return InvalidRefreshTokenError()
-        if verdict is RefreshVerdict.CONFLICT:
-            return RefreshConflictError()
-        recent = await sessions.count_refreshes(session, locked.id, now - timedelta(minutes=1))
+        return outcome
+
+    async def _rotate(
+        self, session: AsyncSession, user: User, refreshed: Session, digest: bytes, now: datetime
+    ) -> TokenPair | ServiceError:
+        recent = await sessions.count_refreshes(session, refreshed.id, now - timedelta(minutes=1))
         if recent > self._limit.limit:
             return TooManyRequestsError("refresh", limit=self._limit.limit, window=60, retry_after=10)
         # Unused when it was read, used now: a true race, which the other request has won.
         if not await sessions.use_refresh_token(session, digest, now):
             return RefreshConflictError()
-        return await self._next_pair(session, user, locked, digest, now)
+        return await self._next_pair(session, user, refreshed, digest, now)
 
     async def _next_pair(
         self, session: AsyncSession, user: User, refreshed: Session, parent: bytes, now: datetime
@@ -125,8 +133,9 @@ class SessionService:
 
     async def end(self, caller: Caller, session_id: uuid.UUID, client: Client) -> None:
         """End one of the caller's sessions; again is no error. Raises `SessionNotFoundError`."""
-        if not await self._end(caller, session_id, client, Action.SESSION_END):
-            raise SessionNotFoundError
+        async with self._audit.refusals(Action.SESSION_END, client, caller.user):
+            if not await self._end(caller, session_id, client, Action.SESSION_END):
+                raise SessionNotFoundError
 
     async def _end(self, caller: Caller, session_id: uuid.UUID, client: Client, action: Action) -> bool:
         async def work(session: AsyncSession) -> bool:

@@ -15,9 +15,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from chassis.errors import UnavailableError
 from chassis.sql import Database, database_now
+from identity.domain.audit import Action, AuditEvent, Result
 from identity.domain.errors import TooManyRequestsError
+from identity.domain.sessions import Client
 from identity.domain.throttling import Admission, LoginRules, RateLimit, admit
-from identity.storage import throttles
+from identity.storage import audit, throttles
 
 # The gateway gives up on a login after 15 s; an answer of our own has to come before.
 _WAIT_SECONDS = 10.0
@@ -47,9 +49,17 @@ class Throttle:
         """The name under which something is counted."""
         return hmac.digest(self._secret, "\0".join(parts).encode(), "sha256")
 
-    async def require(self, limit: RateLimit, subject: str) -> None:
-        """Count one event. Raises `TooManyRequestsError` when `subject` is above `limit`."""
-        now, hits, end = await self._database.transaction(lambda session: self._count(session, limit, subject))
+    async def require(self, limit: RateLimit, client: Client, action: Action) -> None:
+        """Count one `action` of the client's address. Raises `TooManyRequestsError` when it is above `limit`."""
+
+        async def work(session: AsyncSession) -> tuple[datetime, int, datetime]:
+            now, hits, end = await self._count(session, limit, address_block(client.ip))
+            # Once in a window: a flood must not fill the audit log.
+            if hits == limit.limit + 1:
+                await audit.append(session, AuditEvent(action, Result.THROTTLED, ip=client.ip, detail=limit.name))
+            return now, hits, end
+
+        now, hits, end = await self._database.transaction(work)
         if hits > limit.limit:
             raise exceeded(limit, now, end)
 
