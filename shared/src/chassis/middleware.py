@@ -64,7 +64,8 @@ class RequestMiddleware:
             _log.exception("unhandled error")
             if started:
                 raise
-            await problem_response(ServiceError(), Request(scope))(scope, receive, send_with_id)
+            scope["problem"] = ServiceError()
+            await problem_response(scope["problem"], Request(scope))(scope, receive, send_with_id)
         finally:
             self._record(method, scope, status, time.perf_counter() - begin, span)
 
@@ -75,6 +76,8 @@ class RequestMiddleware:
         self._metrics.observe(method if method in _METHODS else "OTHER", template, status, seconds)
         if template in _OPERATIONS:
             return
+        if (problem := scope.get("problem")) is not None:
+            self._metrics.refuse(template, problem)
         if tracing.is_recording():
             span.describe({"http.route": template, "http.response.status_code": status}, f"{method} {template}")
             span.end(str(status) if status >= 500 else None)

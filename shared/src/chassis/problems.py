@@ -150,6 +150,7 @@ class _Handlers:
 
     def _answer(self, error: ServiceError, request: Request) -> Response:
         self._events.record(error, request)
+        request.scope["problem"] = error
         return problem_response(error, request)
 
     async def validation(self, request: Request, error: Exception) -> Response:

@@ -29,7 +29,8 @@ class Factory:
             timeout_seconds=settings.catalog_timeout_seconds,
             deadline_seconds=settings.catalog_timeout_seconds,
         )
-        self._catalog = CatalogClient(self._peer, CircuitBreaker(), timeout_seconds=settings.catalog_timeout_seconds)
+        self.breaker = CircuitBreaker()
+        self._catalog = CatalogClient(self._peer, self.breaker, timeout_seconds=settings.catalog_timeout_seconds)
         self._clock = clock
         # The wall clock, whatever time the rules are tested at: leases are between processes.
         self.session_leases = SessionLeases(self.mongo, utc_now)

@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 from fastapi import FastAPI
+from prometheus_client import Gauge
 
 from chassis.app import create_app as create_service_app
 from chassis.clock import Clock, utc_now
@@ -21,6 +22,8 @@ from watch.storage.schema import require_schema
 def create_app(settings: Settings, *, clock: Clock = utc_now) -> FastAPI:
     """The application; its lifespan makes and closes everything that it uses."""
     made: list[Factory] = []
+    registry = new_registry()
+    breaker = Gauge("peer_breaker_state", "0 closed, 1 half-open, 2 open.", ("peer",), registry=registry)
 
     async def database() -> None:
         await require_schema(made[0].mongo.database)
@@ -29,6 +32,7 @@ def create_app(settings: Settings, *, clock: Clock = utc_now) -> FastAPI:
     async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Any]]:
         factory = Factory(settings, clock=clock)
         made[:] = [factory]
+        breaker.labels("catalog").set_function(lambda: factory.breaker.state)
         async with httpx.AsyncClient(trust_env=False) as client:
             keys = KeySet(jwks_over_http(client, settings.jwks_urls))
             beside = [
@@ -53,6 +57,6 @@ def create_app(settings: Settings, *, clock: Clock = utc_now) -> FastAPI:
         title="watch-service",
         routers=[watched.router, reports.router],
         checks={"database": database},
-        registry=new_registry(),
+        registry=registry,
         lifespan=lifespan,
     )

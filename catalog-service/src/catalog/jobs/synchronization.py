@@ -64,6 +64,9 @@ class Synchronization:
         )
         for routine, due, _, _ in routines:
             await self._states.begin(routine, await due(), held.fence)
+            # What an earlier holder did counts: freshness is the data's, not this process's.
+            if (checked_at := (await self._states.state(routine)).checked_at) is not None:
+                self._metrics.succeeded_at.labels(routine.value).set(checked_at.timestamp())
         # Nobody knows what the last holder wrote and did not tell.
         await self._revisions.advance(movies=True, genres=True)
         async with asyncio.TaskGroup() as group:

@@ -28,6 +28,13 @@ class CircuitBreaker:
     def is_open(self) -> bool:
         return self._failures >= self._threshold
 
+    @property
+    def state(self) -> int:
+        """0 closed, 1 half-open (the next call tries the peer), 2 open."""
+        if not self.is_open:
+            return 0
+        return 2 if self._closed_from > self._now() else 1
+
     @asynccontextmanager
     async def guard(self) -> AsyncIterator[None]:
         """Around one call. Raises `PeerUnavailableError` at once while the circuit is open."""
