@@ -190,6 +190,8 @@ class FakeSubscriptions:
 
     async def bucket(self, request: Request) -> Response:
         assert request.headers["authorization"] == f"Bearer {INTERNAL_TOKEN}"
+        if self.is_down:
+            return Response(status_code=503)
         query = request.query_params
         users = sorted((u for u in self.revisions if _bucket(u) == int(query["bucket"])), key=str)
         after = query.get("after", "")

@@ -3,9 +3,11 @@
 import argparse
 import json
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
+from chassis.errors import UnavailableError
 from chassis.events.connection import connected
 from chassis.events.envelope import Event, encode
 from chassis.events.operator import add_commands, list_parked, replay_parked, run_command, show_parked
@@ -89,14 +91,39 @@ async def test_an_empty_queue_has_nothing_to_replay(broker_url: str) -> None:
 
 def test_the_commands_print_json(broker_url: str, capsys: pytest.CaptureFixture[str]) -> None:
     parser = argparse.ArgumentParser()
-    add_commands(parser.add_subparsers(dest="command"), TOPOLOGY, "till")
 
-    async def outbox() -> dict[str, int]:
+    async def outbox(_: argparse.Namespace) -> dict[str, int]:
         return {"waiting": 0}
 
-    assert run_command(parser.parse_args(["events", "list"]), TOPOLOGY, broker_url, outbox) == 0
-    assert json.loads(capsys.readouterr().out) == []
-    assert run_command(parser.parse_args(["events", "show", "--id", "x"]), TOPOLOGY, broker_url, outbox) == 1
-    capsys.readouterr()
-    assert run_command(parser.parse_args(["events", "outbox"]), TOPOLOGY, broker_url, outbox) == 0
-    assert json.loads(capsys.readouterr().out) == {"waiting": 0}
+    async def rebuild(options: argparse.Namespace) -> None:
+        raise UnavailableError(f"cannot rebuild {options.projection} after {options.after}")
+
+    actions = {"outbox": outbox, "rebuild": rebuild}
+    add_commands(parser.add_subparsers(dest="command"), TOPOLOGY, "till", actions, ["bills"])
+
+    def run(*arguments: str) -> tuple[int, Any]:
+        status = run_command(parser.parse_args(["events", *arguments]), TOPOLOGY, broker_url, actions)
+        printed = capsys.readouterr()
+        return status, json.loads(printed.out) if printed.out else printed.err
+
+    assert run("list") == (0, [])
+    assert run("show", "--id", "x") == (1, None)
+    assert run("outbox") == (0, {"waiting": 0})
+    assert run("rebuild", "--after", "7") == (1, "failed: UnavailableError: cannot rebuild bills after 7\n")
+    with pytest.raises(SystemExit):
+        run("reconcile", "--user", "f5e3e2a8-6f3c-4d52-9d3b-1b7c9a3d5e10")  # the service has no such action
+
+
+def test_a_broker_that_is_away_is_said_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    parser = argparse.ArgumentParser()
+    add_commands(parser.add_subparsers(dest="command"), TOPOLOGY, "till", {})
+    options = parser.parse_args(["events", "list"])
+    assert run_command(options, TOPOLOGY, "amqp://nobody:x@127.0.0.1:9/", {}) == 1
+    assert capsys.readouterr().err.startswith("failed: ")
+
+
+def test_a_service_without_queues_has_no_commands_about_them() -> None:
+    parser = argparse.ArgumentParser()
+    add_commands(parser.add_subparsers(dest="command"), TOPOLOGY, "shop", {})
+    with pytest.raises(SystemExit):
+        parser.parse_args(["events", "list"])

@@ -5,12 +5,17 @@ import asyncio
 import sys
 from functools import partial
 
+from chassis.events.operator import add_commands, run_command
+from chassis.events.topology import load_topology
 from chassis.logging import configure_logging
 from chassis.process import run_api, run_worker_process
 from chassis.tracing import configure_tracing
 from identity import cli, worker
 from identity.config import Settings
 from identity.main import build_app
+
+TOPOLOGY = load_topology()
+EVENT_ACTIONS = cli.event_actions(Settings)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -28,6 +33,7 @@ def _parser() -> argparse.ArgumentParser:
     keys.add_parser("list", help="show the keys and their states")
     rotate = keys.add_parser("rotate", help="make a new key; it signs once every service has fetched it")
     rotate.add_argument("--at-once", action="store_true", help="sign with it now (after a private key has leaked)")
+    add_commands(commands, TOPOLOGY, "identity", EVENT_ACTIONS, cli.PROJECTIONS)
     return parser
 
 
@@ -35,6 +41,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Run a command; its exit status."""
     options = _parser().parse_args(arguments)
     settings = Settings()
+    if options.command == "events":
+        return run_command(options, TOPOLOGY, settings.broker_url.get_secret_value(), EVENT_ACTIONS)
     configure_logging(f"identity-{options.command}", settings.log_level)
     configure_tracing(f"identity-{options.command}")
     match options.command:

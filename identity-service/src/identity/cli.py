@@ -1,19 +1,31 @@
-"""Commands for operators: migrations, administrators, keys."""
+"""Commands for operators: migrations, administrators, keys, events."""
 
+import argparse
 import getpass
 import sys
-from collections.abc import Awaitable, Callable
-from typing import TextIO
+import uuid
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, TextIO, TypeVar
 
 from chassis.errors import ServiceError
+from chassis.events.operator import Action, tell_progress
+from chassis.events.sql_outbox import outbox_status
 from chassis.metrics import new_registry
 from chassis.migrations import upgrade
+from chassis.sql import Database
 from identity.config import Settings
 from identity.domain.emails import InvalidEmailError, canonical_email
 from identity.domain.users import Registration
 from identity.factory import Resources, build_resources
 from identity.jobs.maintenance import create_first_admin
 from identity.migrations import MIGRATIONS
+from identity.services.announcement import Announcement
+from identity.storage.tables import outbox
+
+_Result = TypeVar("_Result")
+
+# What others know of our users: that they were deleted.
+PROJECTIONS = ("deleted-users",)
 
 
 def _say(line: str, stream: TextIO | None = None) -> None:
@@ -79,3 +91,37 @@ async def list_keys(resources: Resources) -> int:
         leaves = f", leaves the key set {key.removes_at:%Y-%m-%dT%H:%M:%SZ}" if key.removes_at else ""
         _say(f"{key.kid}  {state:9}  signs from {key.activates_at:%Y-%m-%dT%H:%M:%SZ}{leaves}")
     return 0
+
+
+def event_actions(load_settings: Callable[[], Settings]) -> Mapping[str, Action]:
+    """The `events` commands that need this service's database.
+
+    This service holds nothing of others. What others hold of its users is set right by telling it again.
+    """
+
+    async def with_database(work: Callable[[Database], Awaitable[_Result]]) -> _Result:
+        database = Database(load_settings().database_url.get_secret_value(), pool_size=1)
+        try:
+            return await work(database)
+        finally:
+            await database.aclose()
+
+    return {
+        "outbox": lambda _: with_database(outbox_status),
+        "reconcile": lambda options: with_database(lambda database: _announce_user(database, options)),
+        "rebuild": lambda options: with_database(lambda database: _announce_deleted(database, options)),
+    }
+
+
+async def _announce_user(database: Database, options: argparse.Namespace) -> dict[str, Any] | None:
+    event = await Announcement(database, outbox).announce_user(options.user, dry_run=options.dry_run)
+    return None if event is None else {"type": event.type, "data": event.data, "announced": not options.dry_run}
+
+
+async def _announce_deleted(database: Database, options: argparse.Namespace) -> dict[str, Any]:
+    told = 0
+    after = uuid.UUID(options.after) if options.after else None
+    async for last, count in Announcement(database, outbox).announce_deleted(after, dry_run=options.dry_run):
+        told += count
+        tell_progress(options.projection, last)
+    return {"projection": options.projection, "found": told, "announced": 0 if options.dry_run else told}

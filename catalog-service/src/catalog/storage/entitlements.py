@@ -12,10 +12,12 @@ from catalog.domain.entitlements import Entitlements, Grant, Statement
 from catalog.storage.schema import ENTITLEMENTS
 from chassis.mongo import Document, MongoDatabase
 
+BUCKETS = 256
+
 
 def bucket_of(user_id: uuid.UUID) -> int:
     """The part of the projection that is compared as one: as subscription-service computes it."""
-    return zlib.crc32(str(user_id).encode("ascii")) & 255
+    return zlib.crc32(str(user_id).encode("ascii")) % BUCKETS
 
 
 def _entitlements(document: Mapping[str, Any]) -> Entitlements:
@@ -99,10 +101,10 @@ class EntitlementRepository:
         )
         return {int(row["_id"]): (int(row["count"]), int(row["sum"])) async for row in cursor}
 
-    async def revisions_of(self, bucket: int) -> dict[uuid.UUID, int]:
-        """The stored revision of every user of a bucket."""
-        cursor = self._entitlements.find({"bucket": bucket, "revision": {"$gt": 0}}, {"revision": 1})
-        return {uuid.UUID(row["_id"]): int(row["revision"]) async for row in cursor}
+    async def in_bucket(self, bucket: int) -> dict[uuid.UUID, Entitlements]:
+        """What is held about every user of a bucket of whom the source has a row."""
+        cursor = self._entitlements.find({"bucket": bucket, "revision": {"$gt": 0}})
+        return {held.user_id: held async for held in (_entitlements(row) async for row in cursor)}
 
     async def remove(self, user_id: uuid.UUID, revision: int) -> None:
         """Forget a user of whom the source knows nothing, unless something newer came meanwhile."""

@@ -101,17 +101,28 @@ class GenreRepository:
                     "updatedAt": now,
                 }
                 events.append(_waiting(genre_id, genre_changed(genre_id, revision, name, status)))
-            result = await self._lists.update_one(
-                {"_id": GENRE_LIST, "version": document["version"], "fence": {"$lte": fence}},
-                {
-                    "$set": {"genres": list(entries.values())},
-                    "$inc": {"version": 1},
-                    "$push": {"outbox": {"$each": events}},
-                },
-            )
-            # Not matched: the counts were written meanwhile, or a later holder has begun.
-            if result.matched_count:
+            if await self._replace(document, list(entries.values()), events, fence):
                 return
+
+    async def announce(self) -> int:
+        """Send every genre again as its next revision, to whoever has lost or mistaken it; how many."""
+        while True:
+            document = await self._read()
+            entries = [{**entry, "revision": int(entry["revision"]) + 1} for entry in document["genres"]]
+            events = [
+                _waiting(e["id"], genre_changed(e["id"], e["revision"], e["name"], GenreStatus(e["status"])))
+                for e in entries
+            ]
+            if not entries or await self._replace(document, entries, events, document["fence"]):
+                return len(entries)
+
+    async def _replace(self, before: Document, entries: list[Document], events: list[Document], fence: int) -> bool:
+        """Store genres and events in place of `before`; False when that has changed or a later holder has begun."""
+        result = await self._lists.update_one(
+            {"_id": GENRE_LIST, "version": before["version"], "fence": {"$lte": fence}},
+            {"$set": {"genres": entries}, "$inc": {"version": 1}, "$push": {"outbox": {"$each": events}}},
+        )
+        return bool(result.matched_count)
 
     async def recount(self) -> bool:
         """Count the movies of every genre; whether a count has changed."""

@@ -1,4 +1,4 @@
-"""What operators do with events: look at parked messages, replay them, see how the outbox is doing.
+"""What operators do with events: parked messages, the outbox, comparing and repairing projections.
 
 Every service offers these as `python -m <service> events …`.
 """
@@ -7,15 +7,29 @@ import argparse
 import asyncio
 import json
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine
+import uuid
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 from aio_pika.abc import AbstractIncomingMessage, AbstractQueue
+from aio_pika.exceptions import AMQPError
 
+from chassis.errors import ServiceError
 from chassis.events.connection import connected
-from chassis.events.publisher import Publisher
+from chassis.events.publisher import Publisher, PublishError
 from chassis.events.topology import QueueSpec, Topology
+
+_QUEUE_ACTIONS = {
+    "list": "the oldest parked messages of a queue",
+    "show": "one parked message with its body",
+    "replay": "send parked messages to their queue again",
+}
+_OWN_ACTIONS = {
+    "outbox": "what waits to be published",
+    "reconcile": "compare what is held about one user with its source, and repair it",
+    "rebuild": "bring a whole projection to what its source says; safe beside everything that runs",
+}
 
 
 @asynccontextmanager
@@ -97,46 +111,72 @@ async def replay_parked(  # noqa: PLR0913 - what to replay, and how
     return replayed
 
 
+Action = Callable[[argparse.Namespace], Coroutine[Any, Any, Any]]
+"""Carries out one command; its result is printed, None means that there is nothing to show."""
+
+
 def add_commands(
-    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", topology: Topology, service: str
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    topology: Topology,
+    service: str,
+    actions: Mapping[str, Action],
+    projections: Sequence[str] = (),
 ) -> None:
-    """Add `events` with its sub-commands to a service's parser; `run_command` carries them out."""
+    """Add `events` with its sub-commands to a service's parser; `run_command` carries them out.
+
+    `actions` are the service's own, because databases differ: "outbox", "reconcile" (one user: `options.user`) and
+    "rebuild" (`options.projection`, one of `projections`; `options.after`). Those that it lacks are not offered.
+    """
     queues = [queue.name for queue in topology.queues if queue.name.startswith(f"{service}.")]
-    events = commands.add_parser("events", help="look at and replay parked messages; outbox status")
-    actions = events.add_subparsers(dest="action", required=True)
-    for name in ("list", "show", "replay"):
-        action = actions.add_parser(name)
-        action.add_argument("--queue", choices=queues, required=len(queues) != 1, default=queues[0] if queues else None)
+    events = commands.add_parser("events", help="outbox, parked messages, comparing and repairing what others hold")
+    offered = events.add_subparsers(dest="action", required=True)
+    for name, text in _QUEUE_ACTIONS.items() if queues else ():
+        action = offered.add_parser(name, help=text)
+        action.add_argument("--queue", choices=queues, required=len(queues) != 1, default=queues[0])
         action.add_argument("--limit", type=int, default=100)
         action.add_argument("--id", help="one message only", required=name == "show")
         action.add_argument("--dry-run", action="store_true", help="only say what would be replayed")
-    actions.add_parser("outbox", help="what waits to be published")
+    for name, text in _OWN_ACTIONS.items():
+        if name not in actions:
+            continue
+        action = offered.add_parser(name, help=text)
+        if name != "outbox":
+            action.add_argument("--dry-run", action="store_true", help="only say what differs or would be sent")
+        if name == "reconcile":
+            action.add_argument("--user", type=uuid.UUID, required=True)
+        if name == "rebuild":
+            action.add_argument("--projection", choices=projections, default=projections[0])
+            action.add_argument("--after", default="", help="go on behind this point, which an earlier run has named")
 
 
-def run_command(
-    options: argparse.Namespace,
-    topology: Topology,
-    broker_url: str,
-    outbox_status: Callable[[], Coroutine[Any, Any, Any]],
-) -> int:
-    """Carry out an `events` command and print its result as JSON; 0, or 1 when there is nothing to show.
+def run_command(options: argparse.Namespace, topology: Topology, broker_url: str, actions: Mapping[str, Action]) -> int:
+    """Carry out an `events` command and print its result as JSON.
 
-    `outbox_status` is the service's own, because outboxes differ by database.
+    0, or 1 when there is nothing to show or something that is needed for it is away.
     """
 
-    def work() -> Coroutine[Any, Any, Any]:
-        if options.action == "outbox":
-            return outbox_status()
+    async def work() -> Any:
+        if (own := actions.get(options.action)) is not None:
+            return await own(options)
         spec = topology.queue(options.queue)
         if options.action == "list":
-            return list_parked(broker_url, topology, spec, options.limit)
+            return await list_parked(broker_url, topology, spec, options.limit)
         if options.action == "show":
-            return show_parked(broker_url, topology, spec, options.id)
-        return replay_parked(
+            return await show_parked(broker_url, topology, spec, options.id)
+        return await replay_parked(
             broker_url, topology, spec, limit=options.limit, message_id=options.id, dry_run=options.dry_run
         )
 
-    result = asyncio.run(work())
+    try:
+        result = asyncio.run(work())
+    except (ServiceError, PublishError, AMQPError, OSError, TimeoutError) as error:
+        sys.stderr.write(f"failed: {type(error).__name__}: {error}\n")
+        return 1
     json.dump(result, sys.stdout, indent=2, default=str)
     sys.stdout.write("\n")
     return 0 if result is not None else 1
+
+
+def tell_progress(projection: str, point: object) -> None:
+    """Say how far a rebuild has come, on the error output: `--after` takes it up from there."""
+    sys.stderr.write(f"{projection}: done up to {point}\n")

@@ -331,16 +331,8 @@ class SqlRelay:
         _log.warning("event refused", extra={"event": str(row.event_id), "type": row.type, "attempts": row.attempts})
 
 
-async def outbox_status(database_url: str) -> dict[str, Any]:
+async def outbox_status(database: Database) -> dict[str, Any]:
     """How many events wait in the outbox, since when, and what the last failures were (for operators)."""
-    database = Database(database_url, pool_size=1)
-    try:
-        return await _outbox_status(database)
-    finally:
-        await database.aclose()
-
-
-async def _outbox_status(database: Database) -> dict[str, Any]:
     async with database.engine.connect() as connection:
         totals = (
             await connection.execute(text("SELECT COUNT(*) AS waiting, MIN(created_at) AS oldest FROM outbox_events"))

@@ -58,6 +58,14 @@ class EntitlementRepository:
         chosen = select(table.c.user_id, table.c.revision).where(table.c.user_id.in_(sorted(users)))
         return await self._read(chosen.subquery("chosen"), now)
 
+    async def list_users(self, after: uuid.UUID | None, limit: int) -> list[uuid.UUID]:
+        """The next `limit` users to whom something was granted at some time, behind the id `after`."""
+        table = entitlements_revisions
+        statement = select(table.c.user_id).where(table.c.revision > 0).order_by(table.c.user_id).limit(limit)
+        if after is not None:
+            statement = statement.where(table.c.user_id > after)
+        return list((await self._session.execute(statement)).scalars())
+
     async def in_bucket(self, bucket: int, after: uuid.UUID | None, limit: int, now: datetime) -> list[Entitlements]:
         """The next `limit` users of a bucket after the id `after`, with what they may see at `now`."""
         table = entitlements_revisions
