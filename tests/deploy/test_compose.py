@@ -1,0 +1,80 @@
+"""docker-compose.yml as Docker Compose reads it; deploy/local/tests compares it with the local stack."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+from tests.deploy import services
+from tests.deploy.conftest import BIN, ROOT, Document
+
+# A variable of the OpenTelemetry SDK, which reads it itself.
+OF_LIBRARIES = {"OTEL_EXPORTER_OTLP_ENDPOINT"}
+PROCESSES = [
+    "gateway",
+    *(f"{name}-{kind}" for name in services.SETTINGS if name != "gateway" for kind in ("api", "worker", "migrate")),
+]
+
+
+@pytest.mark.parametrize("name", PROCESSES)
+def test_a_process_gets_settings_that_it_knows_and_can_use(
+    name: str, compose: Document, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service, kind = name.partition("-")[::2]
+    given = compose["services"][name]["environment"]
+    assert set(given) - OF_LIBRARIES <= services.accepted_names(services.SETTINGS[service])
+    settings = services.load(service, given, monkeypatch)
+    assert settings.host == "0.0.0.0"
+    if kind != "migrate":
+        probed = settings.port if kind == "api" else settings.ops_port
+        assert compose["services"][name]["healthcheck"]["test"] == ["CMD", "healthcheck", str(probed)]
+
+
+def _read_by_compose(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    argv = [BIN / "docker-compose", "--env-file", "/dev/null", "--project-directory", ROOT, *arguments]
+    return subprocess.run(
+        argv, env={"PATH": os.defpath, **environment}, cwd=ROOT, capture_output=True, text=True, check=False
+    )
+
+
+def test_a_secret_that_is_missing_is_named_before_anything_starts(secret_values: dict[str, str]) -> None:
+    assert _read_by_compose("config", "--quiet", **secret_values).returncode == 0
+    missing = "IDENTITY_PASSWORD_PEPPER"
+    refused = _read_by_compose("config", "--quiet", **{**secret_values, missing: ""})
+    assert refused.returncode != 0
+    assert missing in refused.stderr
+
+
+def test_no_secret_is_built_into_an_image(compose: Document, secret_values: dict[str, str]) -> None:
+    for name, service in compose["services"].items():
+        assert not [value for value in secret_values.values() if value in str(service.get("build", {}))], name
+        assert set(service.get("build", {}).get("args", {})) <= {"DISTRIBUTION", "MODULE"}, name
+
+
+def test_data_outlives_containers_in_named_volumes(compose: Document) -> None:
+    kept = {
+        name: [each["source"] for each in compose["services"][name]["volumes"] if each["type"] == "volume"]
+        for name in ("mysql", "mongo", "rabbitmq")
+    }
+    assert kept == {name: [name] for name in kept}
+    assert set(kept) <= set(compose["volumes"])
+
+
+def test_every_process_but_one_shots_comes_to_ready(compose: Document) -> None:
+    # `up --wait` waits for the health of what has a check, and for the end of one-shot services.
+    for name, service in compose["services"].items():
+        if not name.endswith("-migrate"):
+            assert service["healthcheck"]["test"], name
+        waited_for = {condition["condition"] for condition in service.get("depends_on", {}).values()}
+        assert waited_for <= {"service_healthy", "service_completed_successfully"}, name
+
+
+def test_programs_of_ours_have_an_init_and_time_to_drain(compose: Document) -> None:
+    for name in PROCESSES:
+        assert compose["services"][name]["init"] is True, name
+        assert compose["services"][name]["stop_grace_period"] == "30s", name
+
+
+def test_scripts_that_servers_run_can_be_run() -> None:
+    for script in ("deploy/compose/mysql/10-accounts.sh", "deploy/compose/mongo/start.sh"):
+        subprocess.run(["/bin/bash", "-n", Path(ROOT, script)], check=True)
