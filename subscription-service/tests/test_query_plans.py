@@ -39,6 +39,7 @@ async def plans() -> AsyncIterator[dict[str, list[Any]]]:
     with mysql_database("plans") as url:
         world = bench.World(url, 20_000)
         world.fill()
+        await world.index()
         yield {name: await bench.plan(world, case) for name, case in world.cases().items()}
         await world.resources.aclose()
 

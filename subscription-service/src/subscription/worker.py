@@ -12,7 +12,7 @@ from subscription.config import Settings
 from subscription.consumers.genres import genre_handlers
 from subscription.consumers.users import user_handlers
 from subscription.factory import build_resources
-from subscription.jobs.periodic import expire_subscriptions, finish_moves, sweep_answers
+from subscription.jobs.periodic import expire_subscriptions, finish_moves, index_packages, sweep_answers
 from subscription.migrations import SCRIPTS
 from subscription.storage.tables import outbox
 
@@ -26,7 +26,7 @@ async def run(settings: Settings) -> None:
     broker_url = settings.broker_url.get_secret_value()
     topology = load_topology()
     publisher = Publisher(broker_url, NAME, topology)
-    relay = SqlRelay(resources.database, outbox, publisher, RelayMetrics(registry))
+    relay = SqlRelay(resources.database, outbox, publisher, RelayMetrics(registry), heartbeat_of="subscription")
     metrics = ConsumerMetrics(registry)
     users = Consumer(
         broker_url, NAME, topology, "subscription.users.v1", user_handlers(resources.users), publisher, metrics
@@ -40,6 +40,7 @@ async def run(settings: Settings) -> None:
         "genres": genres.run,
         "expiry": lambda: expire_subscriptions(resources.subscriptions, settings.expiry_interval_seconds),
         "moves": lambda: finish_moves(resources.moves),
+        "index": lambda: index_packages(resources.packages),
         "sweep": lambda: sweep_answers(resources.creator, settings.sweep_interval_seconds),
     }
     operations = create_app(

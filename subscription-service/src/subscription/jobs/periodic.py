@@ -6,10 +6,13 @@ from collections.abc import Awaitable, Callable
 
 from subscription.services.creation import Creator
 from subscription.services.moves import SubscriberMoveService
+from subscription.services.packages import PackageService
 from subscription.services.subscriptions import SubscriptionService
 
 _BATCH = 500
 _MOVES_INTERVAL_SECONDS = 5.0
+_INDEX_BATCH = 200
+_INDEX_INTERVAL_SECONDS = 5.0
 
 
 async def _repeat(batch: Callable[[], Awaitable[int]], full: int, interval_seconds: float) -> None:
@@ -27,6 +30,11 @@ async def expire_subscriptions(subscriptions: SubscriptionService, interval_seco
 async def finish_moves(moves: SubscriberMoveService) -> None:
     """Finish moves of subscribers that were left unfinished, for ever."""
     await _repeat(moves.resume_stalled, 1, _MOVES_INTERVAL_SECONDS)
+
+
+async def index_packages(packages: PackageService) -> None:
+    """Bring into the search what processes without it have written, as in an upgrade, for ever."""
+    await _repeat(lambda: packages.index_packages(_INDEX_BATCH), _INDEX_BATCH, _INDEX_INTERVAL_SECONDS)
 
 
 async def sweep_answers(creator: Creator, interval_seconds: float) -> None:

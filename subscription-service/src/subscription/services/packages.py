@@ -38,6 +38,7 @@ from subscription.services.moves import SubscriberMoveService
 from subscription.storage import audit
 from subscription.storage.clock import DatabaseClock
 from subscription.storage.genres import GenreRepository
+from subscription.storage.package_index import PackageIndex
 from subscription.storage.packages import PackageRepository
 from subscription.storage.subscriptions import SubscriptionRepository
 
@@ -226,6 +227,10 @@ class PackageService:
             return await PackageRepository(session).list_packages(visible, await self._clock(session))
 
         return await self._database.read(work)
+
+    async def index_packages(self, limit: int) -> int:
+        """Make lists find up to `limit` packages that a process of the previous version has written; how many."""
+        return await self._database.transaction(lambda session: PackageIndex(session).add_unindexed(limit))
 
     async def get_package(self, caller: Principal, package_id: uuid.UUID) -> Package:
         """The package. Raises `PackageNotFoundError`, also for an archived one that the caller does not hold."""

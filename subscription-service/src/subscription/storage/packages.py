@@ -12,13 +12,24 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from chassis.pagination import PageRequest, Slice
 from chassis.sql import violated_constraint
 from subscription.domain.errors import PackageNameTakenError
-from subscription.domain.packages import Package, PackageDraft, PackageQuery, PackageStatus, PackageVersion
+from subscription.domain.packages import (
+    Package,
+    PackageDraft,
+    PackageQuery,
+    PackageSortKey,
+    PackageStatus,
+    PackageVersion,
+)
 from subscription.storage.genres import GenreRepository
+from subscription.storage.package_index import PackageIndex
+from subscription.storage.package_search import PackageSearch, filters, like_start
 from subscription.storage.pages import branch, in_page_order, page_of
 from subscription.storage.tables import package_version_genres, package_versions, packages, subscriptions
 from subscription.storage.totals import TotalRepository
 
 _UNIQUE_NAME = "uq_packages_active_name"
+# So many packages are read and sorted in the time that a walk in the list's order needs to meet a page of them.
+FEW = 1000
 _NEWEST: Select[Any] = select(packages, package_versions.c.description).join(
     package_versions,
     and_(package_versions.c.package_id == packages.c.id, package_versions.c.version == packages.c.version),
@@ -27,13 +38,6 @@ _NEWEST: Select[Any] = select(packages, package_versions.c.description).join(
 
 def _total_name(status: PackageStatus) -> str:
     return f"packages.{status.value}"
-
-
-def like_anywhere(needle: str) -> str:
-    """A LIKE pattern that finds `needle` anywhere, with `|` as the escape character."""
-    for special in "|%_":
-        needle = needle.replace(special, f"|{special}")
-    return f"%{needle}%"
 
 
 def _held_by(user_id: uuid.UUID, now: datetime) -> ColumnElement[bool]:
@@ -45,6 +49,15 @@ def _held_by(user_id: uuid.UUID, now: datetime) -> ColumnElement[bool]:
     )
 
 
+def _held_ids(user_id: uuid.UUID, now: datetime) -> Select[Any]:
+    """The ids of the packages that the user has an active subscription to."""
+    return select(subscriptions.c.active_package_id).where(
+        subscriptions.c.user_id == user_id,
+        subscriptions.c.active_package_id.is_not(None),
+        subscriptions.c.ends_at > now,
+    )
+
+
 class PackageRepository:
     """Packages in the session's database."""
 
@@ -52,6 +65,8 @@ class PackageRepository:
         self._session = session
         self._genres = GenreRepository(session)
         self._totals = TotalRepository(session)
+        self._index = PackageIndex(session)
+        self._search = PackageSearch(session)
 
     async def find(self, package_id: uuid.UUID) -> Package | None:
         return await self._one(_NEWEST.where(packages.c.id == package_id))
@@ -105,16 +120,19 @@ class PackageRepository:
             raise _translated(error) from error
         await self._insert_version(package_id, 1, draft, author, now)
         await self._totals.add({_total_name(PackageStatus.ACTIVE): 1})
+        await self._index.add([package_id])
 
     async def add_version(self, package: Package, draft: PackageDraft, author: uuid.UUID, now: datetime) -> None:
         """Make `draft` the version after the present one. Raises `PackageNameTakenError`."""
         await self._update(package.id, version=package.version + 1, name=draft.name, updated_at=now)
         await self._insert_version(package.id, package.version + 1, draft, author, now)
+        await self._index.add([package.id])
 
     async def set_status(self, package: Package, status: PackageStatus, now: datetime) -> None:
         """Archive or restore. Raises `PackageNameTakenError`."""
         await self._update(package.id, status=status.value, updated_at=now)
         await self._totals.add({_total_name(package.status): -1, _total_name(status): 1})
+        await self._index.add([package.id])
 
     async def _update(self, package_id: uuid.UUID, **values: Any) -> None:
         try:
@@ -137,52 +155,53 @@ class PackageRepository:
 
     async def list_packages(self, query: PackageQuery, now: datetime) -> Slice[Package]:
         """A page of the packages that `query` asks for."""
-        wanted = [query.status] if query.status else list(PackageStatus)
-        branches = [
-            branch(
-                packages,
-                query.sort.value,
-                query.descending,
-                self._conditions(query, status, now),
-                _index(query, status),
-            )
-            for status in wanted
-        ]
+        total, branches = 0, []
+        is_searchable = bool(query.name or query.genre_ids) and await self._search.is_complete()
+        for status in [query.status] if query.status else list(PackageStatus):
+            matching, statements = await self._matching(query, status, now, is_searchable=is_searchable)
+            total += matching
+            branches += statements
+        if query.page.offset >= total:
+            return Slice([], total)
         page = page_of(branches, query.descending, query.page)
         rows = (await self._session.execute(in_page_order(_NEWEST, page, packages, query.descending))).all()
-        total = sum([await self._count(query, status, now) for status in wanted])
         return Slice(await self._packages(rows), total)
 
-    def _conditions(self, query: PackageQuery, status: PackageStatus, now: datetime) -> list[ColumnElement[bool]]:
-        conditions: list[ColumnElement[bool]] = [packages.c.status == status.value]
-        if query.name:
-            conditions.append(packages.c.name.like(like_anywhere(query.name), escape="|"))
-        if query.genre_ids:
-            held = package_version_genres
-            conditions.append(
-                exists().where(
-                    held.c.package_id == packages.c.id,
-                    held.c.version == packages.c.version,
-                    held.c.genre_id.in_(sorted(query.genre_ids)),
-                )
-            )
-        if query.holder and status is PackageStatus.ARCHIVED:
-            held_ids = select(subscriptions.c.active_package_id).where(
-                subscriptions.c.user_id == query.holder,
-                subscriptions.c.active_package_id.is_not(None),
-                subscriptions.c.ends_at > now,
-            )
-            conditions.append(packages.c.id.in_(held_ids))
-        return conditions
+    async def _matching(
+        self, query: PackageQuery, status: PackageStatus, now: datetime, *, is_searchable: bool
+    ) -> tuple[int, list[Select[Any]]]:
+        """How many packages of one status match, and the ordered branches that have them."""
+        wanted = [packages.c.status == status.value, *filters(query)]
+        in_order = f"ix_packages_{query.sort.value}" + ("_desc" if query.descending else "")
 
-    async def _count(self, query: PackageQuery, status: PackageStatus, now: datetime) -> int:
-        restricted = query.holder and status is PackageStatus.ARCHIVED
-        if not query.name and not query.genre_ids and not restricted:
-            return await self._totals.sum([_total_name(status)])
-        conditions = self._conditions(query, status, now)
-        return int(
-            (await self._session.execute(select(func.count()).select_from(packages).where(*conditions))).scalar_one()
-        )
+        def sorted_by(index: str, *more: ColumnElement[bool], among: Select[Any] | None = None) -> Select[Any]:
+            return branch(packages, query.sort.value, query.descending, [*wanted, *more], index, among)
+
+        if query.holder and status is PackageStatus.ARCHIVED:
+            held = _held_ids(query.holder, now)
+            # From the user's few subscriptions to their packages, not through all that were ever archived.
+            return await self._count([*wanted, packages.c.id.in_(held)]), [sorted_by("PRIMARY", among=held)]
+        if not query.name and not query.genre_ids:
+            return await self._totals.sum([_total_name(status)]), [sorted_by(in_order)]
+        if not is_searchable:
+            return await self._count(wanted), [sorted_by(in_order)]
+        found = await self._search.find(query, status)
+        if found.total <= FEW:
+            return found.total, [sorted_by("PRIMARY", among=found.ids)]
+        if not query.name or found.inside is None or query.sort is not PackageSortKey.NAME:
+            return found.total, [sorted_by(in_order)]
+        # Names that begin with the text lie together, perhaps behind all others: they are gone to, the rest is walked.
+        begins = packages.c.name.like(like_start(query.name), escape="|")
+        branches = [sorted_by(in_order, begins)]
+        if found.total - found.starting <= FEW:
+            branches.append(sorted_by("PRIMARY", ~begins, among=found.inside))
+        else:
+            branches.append(sorted_by(in_order, ~begins))
+        return found.total, branches
+
+    async def _count(self, conditions: Sequence[ColumnElement[bool]]) -> int:
+        statement = select(func.count()).select_from(packages).where(*conditions)
+        return int((await self._session.execute(statement)).scalar_one())
 
     async def find_version(self, package_id: uuid.UUID, version: int) -> PackageVersion | None:
         """One version of the package."""
@@ -217,13 +236,6 @@ class PackageRepository:
             )
             for row in rows
         ]
-
-
-def _index(query: PackageQuery, status: PackageStatus) -> str:
-    if query.holder and status is PackageStatus.ARCHIVED:
-        # From the user's few subscriptions to their packages, not through all that were ever archived.
-        return "PRIMARY"
-    return f"ix_packages_{query.sort.value}" + ("_desc" if query.descending else "")
 
 
 def _translated(error: IntegrityError) -> Exception:

@@ -13,14 +13,23 @@ from sqlalchemy.sql.selectable import FromClause
 from chassis.pagination import PageRequest
 
 
-def branch(
-    table: Table, key: str, descending: bool, conditions: Sequence[ColumnElement[bool]], index: str
+def branch(  # noqa: PLR0913 - the parts of a statement
+    table: Table,
+    key: str,
+    descending: bool,
+    conditions: Sequence[ColumnElement[bool]],
+    index: str,
+    among: Select[Any] | None = None,
 ) -> Select[Any]:
     """One ordered branch: the ids of `table` under `conditions`, sorted by (`key`, id ascending).
 
-    `index` is forced: with a stale estimate the optimiser walks the wrong one, which costs a million rows.
+    `index` is forced: with a stale estimate the optimiser walks the wrong one, which costs a million rows. `among`
+    gives the few ids that need to be looked at, where the index finds rows by their id.
     """
     statement = select(table.c.id, table.c[key].label("sort_key")).where(*conditions)
+    if among is not None:
+        few = among.distinct().subquery("few")
+        statement = statement.join(few, few.c[0] == table.c.id)
     return statement.order_by(*_order(table, key, descending)).with_hint(table, f"FORCE INDEX ({index})", "mysql")
 
 

@@ -7,7 +7,9 @@ others: both MySQL 8.4 and MariaDB 10.11 allow any number of NULLs there, and on
 from datetime import UTC, datetime
 
 from sqlalchemy import (
+    VARBINARY,
     BigInteger,
+    Boolean,
     Column,
     Computed,
     ForeignKey,
@@ -60,7 +62,17 @@ packages = Table(
         String(100, collation=NAME_COLLATION),
         Computed("CASE WHEN status = 'active' THEN TRIM(name) END", persisted=True),
     ),
+    # The version and status that the tables of the search (below) tell of. Whoever knows nothing of the search leaves
+    # them as they are, so what it has written is found by `is_unindexed`, which is NULL for all others.
+    Column("indexed_version", Integer, nullable=False, server_default=text("0")),
+    Column("indexed_status", _STATUS, nullable=False, server_default=text("''")),
+    Column(
+        "is_unindexed",
+        SmallInteger,
+        Computed("CASE WHEN indexed_version <> version OR indexed_status <> status THEN 1 END", persisted=True),
+    ),
     UniqueConstraint("active_name"),
+    Index(None, "is_unindexed", "id"),
     **TABLE_OPTIONS,
 )
 for _key in ("name", "created_at", "updated_at"):
@@ -90,6 +102,46 @@ package_version_genres = Table(
     PrimaryKeyConstraint("package_id", "version", "genre_id"),
     ForeignKeyConstraint(["package_id", "version"], ["package_versions.package_id", "package_versions.version"]),
     Index(None, "genre_id", "package_id", "version"),
+    **TABLE_OPTIONS,
+)
+
+# The search: where names and genres of newest versions are found. The status comes first, as in every list.
+package_name_parts = Table(
+    "package_name_parts",
+    metadata,
+    Column("status", _STATUS, nullable=False),
+    Column("is_start", Boolean, nullable=False),
+    # The name from one of its characters on, as the collation sees it (`name_parts`).
+    Column("part", VARBINARY(64), nullable=False),
+    Column("package_id", BinaryUuid, ForeignKey("packages.id"), nullable=False),
+    # So many bytes of the part also begin at an earlier character: a shorter text is not counted twice.
+    Column("seen", SmallInteger, nullable=False),
+    PrimaryKeyConstraint("status", "is_start", "part", "package_id"),
+    Index(None, "package_id"),
+    **TABLE_OPTIONS,
+)
+
+package_genres = Table(
+    "package_genres",
+    metadata,
+    Column("status", _STATUS, nullable=False),
+    Column("genre_id", Integer, nullable=False, autoincrement=False),
+    Column("package_id", BinaryUuid, ForeignKey("packages.id"), nullable=False),
+    PrimaryKeyConstraint("status", "genre_id", "package_id"),
+    Index(None, "package_id"),
+    **TABLE_OPTIONS,
+)
+
+# How many packages have a genre, just these genres, or a short text in their name, which may be nearly all: kept like
+# `row_totals`.
+package_search_totals = Table(
+    "package_search_totals",
+    metadata,
+    Column("status", _STATUS, nullable=False),
+    Column("term", VARBINARY(512), nullable=False),
+    Column("shard", SmallInteger, nullable=False, autoincrement=False),
+    Column("total", BigInteger, nullable=False),
+    PrimaryKeyConstraint("status", "term", "shard"),
     **TABLE_OPTIONS,
 )
 
