@@ -44,6 +44,8 @@ def create_app(  # noqa: PLR0913 - what an application is made of
         title=title,
         lifespan=lifespan,
         middleware=middleware,
+        # The chassis has its own; FastAPI's would look for a provider at every request and repeat every span.
+        telemetry={"auto_configure": False, "tracing": False, "metrics": False, "logs": False},
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
