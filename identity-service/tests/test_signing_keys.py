@@ -71,6 +71,22 @@ async def test_many_replicas_that_start_at_once_make_one_key(fresh: Build) -> No
     assert len(await kids(replicas[0])) == 1
 
 
+async def test_a_replica_that_looked_before_there_was_a_key_makes_no_second_one(
+    fresh: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick, slow = await fresh(), await fresh()
+    look = slow.signing_keys._published_keys
+
+    async def look_and_be_overtaken(session: Any) -> Any:
+        found = await look(session)
+        await quick.signing_keys.load()
+        return found
+
+    monkeypatch.setattr(slow.signing_keys, "_published_keys", look_and_be_overtaken)
+    (kid,) = await kids(slow)
+    assert await kids(quick) == [kid]
+
+
 async def test_two_rotations_at_once_make_one_key(fresh: Build) -> None:
     first, second = await fresh(), await fresh()
     await kids(first)

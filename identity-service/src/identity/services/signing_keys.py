@@ -88,7 +88,8 @@ class SigningKeyService:
         """Read the keys anew, make the first one if there is none, and return the public key set."""
         keys = await self._database.transaction(self._published_keys)
         if not any(self._opens(key) for key in keys):
-            await self.rotate(at_once=True)
+            # Looked at again inside: another replica may have made the first key since.
+            await self._database.transaction(lambda session: self._rotate(session, at_once=True, only_if_unusable=True))
             keys = await self._database.transaction(self._published_keys)
         opened = {key.kid: self._wrap.unwrap(key.kid, key.wrapped_private_key) for key in keys}
         self._published = keys
@@ -107,11 +108,16 @@ class SigningKeyService:
             lambda session: self._rotate(session, at_once=at_once, only_if_due=only_if_due)
         )
 
-    async def _rotate(self, session: AsyncSession, *, at_once: bool, only_if_due: bool) -> bool:
+    async def _rotate(
+        self, session: AsyncSession, *, at_once: bool, only_if_due: bool = False, only_if_unusable: bool = False
+    ) -> bool:
         now = await database_now(session)
+        # Before the keys: one that is made in between is either seen below or collides on its number.
         newest = await signing_keys.highest_number(session)
         present = await signing_keys.list_published(session, now)
         if only_if_due and present and now - present[-1].created_at < self._schedule.rotate_after:
+            return False
+        if only_if_unusable and any(self._opens(key) for key in present):
             return False
         activates_at = now if at_once or not present else now + self._schedule.publish_before
         kid, jwk, wrapped = new_key(self._wrap)
