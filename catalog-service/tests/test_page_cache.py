@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from catalog.services.entitlements import EntitlementService
 from catalog.services.page_cache import CachedPage, PageCache
 from catalog.storage.movies import MovieRepository
 
@@ -110,6 +111,24 @@ async def test_a_page_that_is_served_again_is_the_same_answer(client: Any, perso
         assert unchanged.headers["etag"] == first.headers["etag"]
         assert unchanged.headers["cache-control"] == "private, no-cache"
     assert await metric(304) == 3
+
+
+async def test_a_page_that_somebody_asks_for_again_is_served_before_anything_is_looked_up(
+    client: Any, person: Any, store: Any, movie: Any, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr("catalog.services.entitlements._REMEMBERED_SECONDS", 60.0)
+    monkeypatch.setattr("catalog.services.catalog_view._USABLE_SECONDS", 60.0)
+    await store([movie(1, 28)], GENRES)
+    reader = person(28)
+    first = await client.get("/v1/movies", headers=reader.headers)
+
+    async def nobody(*_: Any) -> None:
+        raise AssertionError("somebody's genres are looked up")
+
+    monkeypatch.setattr(EntitlementService, "entitled", nobody)
+
+    assert (await client.get("/v1/movies", headers=reader.headers)).content == first.content
+    assert (await client.get("/v1/movies?pageNumber=1", headers=reader.headers)).status_code == 500
 
 
 async def test_a_changed_catalog_is_seen_within_a_second(client: Any, person: Any, store: Any, movie: Any) -> None:
