@@ -13,9 +13,11 @@ import pytest
 from catalog.consumers.entitlements import QUEUE, EntitlementsConsumer
 from catalog.domain.events import ENTITLEMENTS_CHANGED, GENRE_CHANGED
 from catalog.domain.genres import GenreChanges
-from catalog.jobs.outbox_relay import OutboxRelay, RelayMetrics
+from catalog.jobs.outbox_relay import OutboxRelay
+from catalog.storage.leases import Held
 from chassis.events.consumer import Consumer, ConsumerMetrics
 from chassis.events.envelope import Event, decode, encode
+from chassis.events.metrics import RelayMetrics
 from chassis.events.publisher import Publisher, PublishError
 from chassis.events.topology import contracts_directory, load_topology
 from chassis.ids import new_id
@@ -95,6 +97,34 @@ async def test_without_a_broker_events_wait_in_order(resources: Any) -> None:
 
     waiting = [event for event in await resources.genres.waiting_events() if event.genre_id == 28]
     assert [orjson.loads(event.body)["data"]["revision"] for event in waiting] == [2, 3]
+
+
+@pytest.mark.usefixtures("_changed_genres")
+async def test_the_outbox_shows_its_depth_its_age_and_its_failures(
+    resources: Any, publisher: Publisher, broker_url: str
+) -> None:
+    registry = new_registry()
+    away = Publisher("amqp://nobody:x@127.0.0.1:9/", "catalog-away", load_topology())
+    relay = OutboxRelay(resources.genres, away, RelayMetrics(registry))
+    assert not await relay.publish_waiting()
+    first = registry.get_sample_value("outbox_oldest_seconds") or 0
+    assert (registry.get_sample_value("outbox_depth"), first > 0) == (4, True)
+    assert (registry.get_sample_value("outbox_publish_failures_total") or 0) >= 2
+    await relay.publish_waiting()
+    assert (registry.get_sample_value("outbox_oldest_seconds") or 0) > first
+
+    relay = OutboxRelay(resources.genres, publisher, RelayMetrics(registry := new_registry()))
+    leading = asyncio.create_task(relay.lead(Held("outbox", 1)))
+    async with asyncio.timeout(20):
+        while await resources.genres.waiting_events() or registry.get_sample_value("outbox_depth") != 0:
+            await asyncio.sleep(0.05)
+    # Whoever leads also says that the way is open.
+    async with asyncio.timeout(20):
+        while not [e for e in await drain(broker_url, "watch.genres.v1") if e.type == "catalog.heartbeat.v1"]:
+            await asyncio.sleep(0.05)
+    leading.cancel()
+    await asyncio.wait([leading])
+    assert registry.get_sample_value("outbox_oldest_seconds") == 0
 
 
 def entitlements_event(user_id: Any, revision: int, *genre_ids: int, at: datetime | None = None) -> Event:

@@ -1,12 +1,19 @@
 """The sweep that compares the projection of entitlements with its source."""
 
+import asyncio
+import time
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from catalog.jobs.healing import HealingSweep
 from catalog.services.healing import EntitlementHealing
+from catalog.storage.leases import Held
+from chassis.events.metrics import ProjectionMetrics
 from chassis.http import PeerUnavailableError
+from chassis.metrics import new_registry
 
 
 @pytest.fixture
@@ -116,3 +123,36 @@ async def test_without_the_source_nothing_changes(
         await healing.sweep()
 
     assert len(await revisions(resources)) == 1
+
+
+async def test_what_the_sweep_finds_and_when_it_last_looked_is_shown(
+    healing: Any, resources: Any, subscriptions: Any
+) -> None:
+    registry = new_registry()
+    name, labels = "projection_compared_timestamp_seconds", {"projection": "entitlements"}
+
+    async def sweep_until(condition: Callable[[], bool]) -> None:
+        task = asyncio.create_task(HealingSweep(healing, metrics, 0.01).lead(Held("healing", 1)))
+        async with asyncio.timeout(20):
+            while not condition():
+                await asyncio.sleep(0.01)
+        task.cancel()
+        await asyncio.wait([task])
+
+    metrics = ProjectionMetrics(registry)
+    subscriptions.grant(uuid.uuid4(), 28)
+    await sweep_until(lambda: registry.get_sample_value("projection_repaired_total", labels) == 1)
+    await sweep_until(lambda: registry.get_sample_value(name, labels) is not None)
+    seen = registry.get_sample_value(name, labels) or 0
+    assert abs(time.time() - seen) < 20
+
+    failures = 0
+
+    async def count() -> int:
+        nonlocal failures
+        failures += 1
+        raise PeerUnavailableError("away")
+
+    healing.sweep = count
+    await sweep_until(lambda: failures > 2)
+    assert registry.get_sample_value(name, labels) == seen, "not compared, not known to be equal"

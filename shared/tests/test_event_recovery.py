@@ -315,7 +315,6 @@ def test_silence_counts_only_after_a_heartbeat(monkeypatch: pytest.MonkeyPatch) 
     pulse.heard(heartbeat=False)
     now += 1000
     assert not pulse.is_lost(listeners=1)
-    assert pulse.heartbeat_age is None
     pulse.heard(heartbeat=True)
     now += 29
     assert not pulse.is_lost(listeners=1)
@@ -324,7 +323,6 @@ def test_silence_counts_only_after_a_heartbeat(monkeypatch: pytest.MonkeyPatch) 
     assert not pulse.is_lost(listeners=3)
     pulse.heard(heartbeat=False)
     assert not pulse.is_lost(listeners=1)
-    assert pulse.heartbeat_age == 31
 
 
 async def test_a_consumer_that_is_not_fed_any_more_ends(

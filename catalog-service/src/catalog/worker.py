@@ -7,10 +7,11 @@ from catalog.domain.events import ENTITLEMENTS_CHANGED
 from catalog.factory import Resources, create_genre_sync, create_healing, create_movie_sync, worker_name
 from catalog.jobs.healing import HealingSweep
 from catalog.jobs.leader import Leader
-from catalog.jobs.outbox_relay import OutboxRelay, RelayMetrics
+from catalog.jobs.outbox_relay import OutboxRelay
 from catalog.jobs.synchronization import Synchronization, SyncMetrics
 from chassis.app import create_app
 from chassis.events.consumer import Consumer, ConsumerMetrics
+from chassis.events.metrics import ProjectionMetrics, RelayMetrics
 from chassis.events.publisher import Publisher
 from chassis.events.topology import load_topology
 from chassis.logging import configure_logging
@@ -48,11 +49,12 @@ async def run(settings: Settings) -> None:
         publisher,
         ConsumerMetrics(registry),
     )
+    sweep = HealingSweep(create_healing(resources), ProjectionMetrics(registry))
     leases = resources.leases
     tasks = {
         "synchronization": Leader(leases, "sync", name, synchronization.lead).run,
         "outbox": Leader(leases, "outbox", name, relay.lead).run,
-        "healing": Leader(leases, "healing", name, HealingSweep(create_healing(resources)).lead).run,
+        "healing": Leader(leases, "healing", name, sweep.lead).run,
         "entitlements": consumer.run,
         "store": resources.mongo.watch,
     }

@@ -7,7 +7,6 @@ from functools import partial
 from typing import Any
 
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from chassis import context, tracing
 from chassis.clock import utc_now
@@ -15,6 +14,7 @@ from chassis.deadlines import within
 from chassis.errors import UnavailableError
 from chassis.events.connection import BrokerConnectionLostError, cancelled_by_broker, closed, connected
 from chassis.events.envelope import Event, InvalidEventError, decode
+from chassis.events.metrics import ConsumerMetrics
 from chassis.events.publisher import Publisher, PublishError
 from chassis.events.pulse import Pulse
 from chassis.events.topology import QueueSpec, Topology, is_heartbeat
@@ -34,31 +34,6 @@ _WATCHDOG_SECONDS = 5.0
 _OUTAGE_PAUSES = (0.5, 1, 2, 5)
 # The broker takes the channel away from who keeps a message unacknowledged for 30 minutes, and counts a delivery.
 _HOLD_SECONDS = 900.0
-_LAG_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 15, 60, 600)
-
-
-class ConsumerMetrics:
-    """What became of the messages of each queue, and how far behind the queue is."""
-
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self.messages = Counter(
-            "event_messages", "Messages consumed, by what became of them.", ("queue", "outcome"), registry=registry
-        )
-        self.lag = Histogram(
-            "event_lag_seconds", "From change to applied.", ("queue",), buckets=_LAG_BUCKETS, registry=registry
-        )
-        self.waiting = Gauge(
-            "event_queue_waiting", "Messages that nobody has taken yet.", ("queue",), registry=registry
-        )
-        self.parked = Gauge(
-            "event_queue_parked", "Messages that an operator has to look at.", ("queue",), registry=registry
-        )
-        self.silence = Gauge(
-            "event_heartbeat_age_seconds",
-            "Since this replica last heard a heartbeat; absent before the first.",
-            ("queue",),
-            registry=registry,
-        )
 
 
 class _StoppedError(Exception):
@@ -164,8 +139,6 @@ class Consumer:
             parked = (await channel.declare_queue(self._spec.parked_queue, passive=True)).declaration_result
         self._metrics.waiting.labels(self._spec.name).set(own.message_count or 0)
         self._metrics.parked.labels(self._spec.name).set(parked.message_count or 0)
-        if (age := self._pulse.heartbeat_age) is not None:
-            self._metrics.silence.labels(self._spec.name).set(age)
         # One that holds as many messages as it may is not given more: no sign of anything.
         is_full = len(self._running) >= PREFETCH
         consumers = own.consumer_count or 0
@@ -197,6 +170,7 @@ class Consumer:
             return "parked"
         self._pulse.heard(heartbeat=is_heartbeat(event.type))
         if handler is None:
+            self._metrics.heartbeat.labels(self._spec.name).set_to_current_time()
             return "heartbeat"
         context.request_id.set(event.correlation_id)
         # The header names the span of the relay, the envelope that of the request.
@@ -286,3 +260,6 @@ class Consumer:
             except PublishError as error:
                 _log.warning("message could not be moved", extra={"queue": queue, "reason": str(error)[:300]})
                 held += await self._wait_out(held)
+
+
+__all__ = ["Consumer", "ConsumerMetrics", "Handler"]

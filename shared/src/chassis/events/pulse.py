@@ -11,21 +11,13 @@ class Pulse:
 
     def __init__(self) -> None:
         self._heard_at = time.monotonic()
-        self._heartbeat_at: float | None = None
+        self._knows_heartbeats = False
 
     def heard(self, *, heartbeat: bool) -> None:
         """A message has arrived."""
         self._heard_at = time.monotonic()
-        if heartbeat:
-            self._heartbeat_at = self._heard_at
-
-    @property
-    def heartbeat_age(self) -> float | None:
-        """Seconds since the last heartbeat; None before the first."""
-        return None if self._heartbeat_at is None else time.monotonic() - self._heartbeat_at
+        self._knows_heartbeats |= heartbeat
 
     def is_lost(self, listeners: int) -> bool:
         """Whether it has been silent for too long, when heartbeats are shared out among `listeners`."""
-        if self._heartbeat_at is None:
-            return False
-        return time.monotonic() - self._heard_at > HEARTBEAT_SECONDS * (listeners + 2)
+        return self._knows_heartbeats and time.monotonic() - self._heard_at > HEARTBEAT_SECONDS * (listeners + 2)

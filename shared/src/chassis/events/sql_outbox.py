@@ -12,7 +12,6 @@ from itertools import groupby
 from typing import Any
 
 import orjson
-from prometheus_client import CollectorRegistry, Counter, Gauge
 from sqlalchemy import (
     BigInteger,
     Column,
@@ -36,6 +35,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from chassis.events.envelope import Event, encode
+from chassis.events.metrics import RelayMetrics
 from chassis.events.publisher import MessageRefusedError, Publisher, PublishError
 from chassis.events.pulse import HEARTBEAT_SECONDS
 from chassis.events.topology import heartbeat_type
@@ -123,16 +123,6 @@ class SqlOutbox:
             "headers": orjson.dumps({k: v for k, v in headers.items() if v}).decode(),
             "body": encode(event),
         }
-
-
-class RelayMetrics:
-    """How the outbox is doing."""
-
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self.published = Counter("outbox_published", "Events published.", ("type",), registry=registry)
-        self.failures = Counter("outbox_publish_failures", "Publishing attempts that failed.", registry=registry)
-        self.depth = Gauge("outbox_depth", "Events that wait to be published.", registry=registry)
-        self.age = Gauge("outbox_oldest_seconds", "Age of the oldest waiting event.", registry=registry)
 
 
 class SqlRelay:
@@ -348,3 +338,6 @@ async def outbox_status(database: Database) -> dict[str, Any]:
             "oldest": str(totals.oldest) if totals.oldest else None,
             "failing": [dict(row) for row in failing.mappings()],
         }
+
+
+__all__ = ["SHARDS", "RelayMetrics", "SqlOutbox", "SqlRelay", "outbox_status"]
