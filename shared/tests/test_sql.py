@@ -150,7 +150,7 @@ async def test_a_connection_that_is_reset_while_it_is_opened_is_unavailable(
     with pytest.raises(DatabaseUnavailableError):
         await database.read(database_now)
     monkeypatch.undo()
-    await database.ping()
+    await database.now()
 
 
 def _request(key: str = "key", body: bytes = b"{}") -> IdempotentRequest:

@@ -8,7 +8,7 @@ import aio_pika
 import pytest
 from aio_pika.abc import AbstractChannel
 from lab import shop as program
-from lab.bench import Bench
+from lab.bench import Bench, note
 from lab.servers import Servers
 from sqlalchemy import select
 
@@ -59,6 +59,17 @@ def test_t7_t8_t40_writes_go_on_while_the_broker_is_dead_and_all_arrives_after(s
 
 
 @pytest.mark.soak
+def test_a_backlog_of_thirty_thousand_events_is_gone_within_a_minute(shop: Bench) -> None:
+    shop.write_backlog(30_000)
+    began = time.monotonic()
+    shop.start(relays=2, consumers=2)
+    verdict = shop.settle(120)
+    note(f"30,000 events drained in {time.monotonic() - began:.1f} s")
+    assert verdict.committed == 30_000
+    assert time.monotonic() - began <= 60
+
+
+@pytest.mark.soak
 def test_t9_a_frozen_broker_loses_no_publish(shop: Bench, servers: Servers) -> None:
     shop.start()
     writer = shop.program("writer", rate=60)
@@ -106,6 +117,22 @@ def test_t14_events_wait_while_their_queue_is_gone_and_the_relay_brings_it_back(
     assert relay.is_running
     shop.program("consumer")
     shop.settle(20)
+
+
+def test_t14_a_binding_that_is_gone_is_noticed_and_made_anew(shop: Bench) -> None:
+    shop.start()
+    shop.write(5)
+    shop.settle(20)
+
+    async def unbind(channel: AbstractChannel) -> None:
+        queue = await channel.get_queue(shop.spec.name, ensure=False)
+        for binding in shop.spec.bindings:
+            await queue.unbind(binding.exchange, binding.routing_key)
+
+    shop.on_channel(unbind)
+    shop.write(50)
+    shop.until(lambda: shop.refused() > 0, 10, "the broker says that it cannot route them")
+    shop.settle(30)
 
 
 def test_t15_consumers_whose_queue_is_deleted_resume(shop: Bench) -> None:

@@ -55,7 +55,7 @@ async def test_readiness_waits_for_the_migration_step(settings: Settings, empty_
     empty = Settings.model_validate(settings.model_dump() | {"database_url": empty_database_url})
     async with running(create_app(empty)) as http:
         before = await http.get("/readyz")
-        assert (before.status_code, before.json()["checks"]) == (503, {"database": "SchemaMissingError"})
+        assert (before.status_code, before.json()["checks"]) == (503, {"database": "SchemaMissingError", "clock": "ok"})
         finished = _run(
             "migrate",
             WATCH_DATABASE_URL=empty_database_url,

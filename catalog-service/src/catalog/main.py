@@ -15,6 +15,7 @@ from catalog.clients.tmdb.client import Patience
 from catalog.config import Settings
 from catalog.factory import Resources, create_services
 from chassis.app import create_app
+from chassis.clock import require_agreement
 from chassis.metrics import new_registry
 from chassis.tokens import AccessTokenVerifier, KeySet, jwks_over_http
 
@@ -29,6 +30,9 @@ def create_catalog_app(settings: Settings) -> FastAPI:
 
     async def database_is_ready() -> None:
         await holder["resources"].require_schema()
+
+    async def clock_is_right() -> None:
+        await require_agreement(holder["resources"].mongo.now)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Any]]:
@@ -60,7 +64,7 @@ def create_catalog_app(settings: Settings) -> FastAPI:
         title="catalog-service",
         # The busiest first: routes are tried in turn.
         routers=[movies.router, genres.router, sync.router],
-        checks={"database": database_is_ready},
+        checks={"database": database_is_ready, "clock": clock_is_right},
         registry=new_registry(),
         lifespan=lifespan,
         middleware=[Middleware(RememberedPages, path=movies.LIST_PATH)],

@@ -1,5 +1,7 @@
 """The worker: everything that happens without a request."""
 
+from functools import partial
+
 from catalog.clients.tmdb.client import Patience
 from catalog.config import Settings
 from catalog.consumers.entitlements import QUEUE, EntitlementsConsumer
@@ -10,6 +12,7 @@ from catalog.jobs.leader import Leader
 from catalog.jobs.outbox_relay import OutboxRelay
 from catalog.jobs.synchronization import Synchronization, SyncMetrics
 from chassis.app import create_app
+from chassis.clock import require_agreement
 from chassis.events.consumer import Consumer, ConsumerMetrics
 from chassis.events.metrics import ProjectionMetrics, RelayMetrics
 from chassis.events.publisher import Publisher
@@ -61,7 +64,7 @@ async def run(settings: Settings) -> None:
     operations = create_app(
         title="catalog-service worker",
         routers=[],
-        checks={"database": resources.require_schema},
+        checks={"database": resources.require_schema, "clock": partial(require_agreement, resources.mongo.now)},
         registry=registry,
     )
     try:

@@ -70,6 +70,18 @@ def ensure_benchmark_programs(say: Say) -> None:
     _packages([package for program, package in BENCHMARK_PROGRAMS.items() if not servers.find_program(program)], say)
 
 
+def ensure_false_clock(say: Say) -> Path:
+    """The library that gives a program a wrong clock; installed for the fault tests when it is missing.
+
+    Raises:
+        StackError: it is missing and only root, or nobody, can install it here.
+    """
+    pattern = "*/faketime/libfaketime.so.1"
+    if not any(Path("/usr/lib").glob(pattern)):
+        _packages(["libfaketime"], say)
+    return next(Path("/usr/lib").glob(pattern))
+
+
 def ensure_browser(say: Say) -> None:
     """Install a browser without a screen for the tests of the web page, where the distribution has one.
 

@@ -3,11 +3,13 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 from fastapi import FastAPI
 
 from chassis.app import create_app
+from chassis.clock import require_agreement
 from chassis.metrics import new_registry
 from chassis.migrations import require_schema
 from identity.api import internal, keys, sessions, users
@@ -45,7 +47,11 @@ def build_app(settings: Settings) -> FastAPI:
     return create_app(
         title="identity-service",
         routers=[users.public, users.router, sessions.public, sessions.router, keys.router, internal.router],
-        checks={"database": schema_is_current, "signing-keys": has_signing_keys},
+        checks={
+            "database": schema_is_current,
+            "clock": partial(require_agreement, resources.database.now),
+            "signing-keys": has_signing_keys,
+        },
         registry=registry,
         lifespan=lifespan,
     )

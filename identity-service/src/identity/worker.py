@@ -3,6 +3,7 @@
 from functools import partial
 
 from chassis.app import create_app
+from chassis.clock import require_agreement
 from chassis.events.publisher import Publisher
 from chassis.events.sql_outbox import RelayMetrics, SqlRelay
 from chassis.events.topology import load_topology
@@ -28,7 +29,10 @@ async def run(settings: Settings) -> None:
         await require_schema(resources.database.engine, MIGRATIONS)
 
     operations = create_app(
-        title="identity-worker", routers=[], checks={"database": schema_is_current}, registry=registry
+        title="identity-worker",
+        routers=[],
+        checks={"database": schema_is_current, "clock": partial(require_agreement, resources.database.now)},
+        registry=registry,
     )
     try:
         await run_worker(

@@ -5,6 +5,7 @@ import logging
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import datetime
 from typing import Any
 
 from pymongo import AsyncMongoClient
@@ -65,6 +66,12 @@ class Mongo:
     async def ping(self) -> None:
         """Raises when the store does not answer."""
         await self.database.command("ping")
+
+    async def now(self) -> datetime:
+        """The store's clock. Raises when it does not answer."""
+        answer = await self.database.command("hello", codec_options=self.database.codec_options)
+        moment: datetime = answer["localTime"]
+        return moment
 
     async def watch(self, end_process: Callable[[int], object] = os._exit) -> None:
         """End this process when its client hangs, so that whoever runs it starts it anew.

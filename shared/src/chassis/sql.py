@@ -166,10 +166,9 @@ class Database:
     async def aclose(self) -> None:
         await self.engine.dispose()
 
-    async def ping(self) -> None:
-        """Raises when the database does not answer."""
-        async with self.engine.connect() as connection:
-            await connection.execute(text("SELECT 1"))
+    async def now(self) -> datetime:
+        """The database's clock. Raises `DatabaseUnavailableError`."""
+        return await self.read(database_now)
 
     async def transaction(self, work: Callable[[AsyncSession], Awaitable[Result]]) -> Result:
         """Run `work` in one READ COMMITTED transaction and commit.

@@ -9,6 +9,7 @@ import httpx
 from fastapi import FastAPI
 
 from chassis.app import create_app as create_service_app
+from chassis.clock import require_agreement
 from chassis.metrics import new_registry
 from chassis.migrations import require_schema
 from chassis.tokens import AccessTokenVerifier, KeySet, jwks_over_http
@@ -48,7 +49,10 @@ def create_app(settings: Settings, *, resources: Resources | None = None) -> Fas
     return create_service_app(
         title=TITLE,
         routers=[packages, package_versions, subscriptions, entitlements, internal],
-        checks={"database": lambda: require_schema(held.database.engine, SCRIPTS)},
+        checks={
+            "database": lambda: require_schema(held.database.engine, SCRIPTS),
+            "clock": lambda: require_agreement(held.database.now),
+        },
         registry=new_registry(),
         lifespan=lifespan,
     )

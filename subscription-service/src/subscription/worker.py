@@ -1,6 +1,9 @@
 """The worker process: publishes the outbox, listens to users and genres, does what is due."""
 
+from functools import partial
+
 from chassis.app import create_app
+from chassis.clock import require_agreement
 from chassis.events.consumer import Consumer, ConsumerMetrics
 from chassis.events.publisher import Publisher
 from chassis.events.sql_outbox import RelayMetrics, SqlRelay
@@ -46,7 +49,10 @@ async def run(settings: Settings) -> None:
     operations = create_app(
         title=NAME,
         routers=[],
-        checks={"database": lambda: require_schema(resources.database.engine, SCRIPTS)},
+        checks={
+            "database": lambda: require_schema(resources.database.engine, SCRIPTS),
+            "clock": partial(require_agreement, resources.database.now),
+        },
         registry=registry,
     )
     try:

@@ -9,7 +9,7 @@ import random
 import secrets
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,6 +18,7 @@ import aio_pika
 from aio_pika.abc import AbstractChannel
 from pymongo import MongoClient
 from sqlalchemy import create_engine, insert, select, text
+from sqlalchemy.ext.asyncio import AsyncSession
 from yarl import URL
 
 from chassis.events.sql_outbox import SHARDS
@@ -90,12 +91,12 @@ class Bench:
 
     # Replicas.
 
-    def program(self, role: str, **faults: Any) -> Program:
+    def program(self, role: str, environment: Mapping[str, str] | None = None, **faults: Any) -> Program:
         """Start one replica; its broker link is that of its role."""
         number = len(self.programs)
         link = self.consumer_link if role == "consumer" else self.broker_link
         ops_port = _free_port()
-        environment = {
+        variables = {
             **{name: value for name, value in os.environ.items() if not name.startswith(("STACK_", "LAB_"))},
             "PYTHONPATH": os.pathsep.join([str(_HERE.parent), os.environ.get("PYTHONPATH", "")]),
             "LAB_DATABASE_URL": str(URL(self.database_url).with_port(self.sql_link.port)),
@@ -106,11 +107,12 @@ class Bench:
             "LAB_SEED": str(self.seed + number),
             "LAB_OPS_PORT": str(ops_port),
             "LAB_REPLICA": str(number),
+            **(environment or {}),
         }
         log = self.servers.folder / f"{self.name}-{number}-{role}.log"
         probe = "" if role in ("writer", "replay") else f"http://127.0.0.1:{ops_port}/livez"
         argv = [sys.executable, "-m", "lab.shop", role]
-        program = Program(f"{role}-{number}", argv, environment, log, cwd=_HERE.parent, probe=probe)
+        program = Program(f"{role}-{number}", argv, variables, log, cwd=_HERE.parent, probe=probe)
         self.programs.append(program)
         return program.start()
 
@@ -169,6 +171,24 @@ class Bench:
         """Commit changes at once, from this process, past the proxies."""
         self.with_database(lambda database: self._write(database, changes, orders))
 
+    def write_backlog(self, changes: int, orders: int = 1000) -> None:
+        """Commit changes fast, a hundred to a transaction."""
+        self.with_database(lambda database: self._write_backlog(database, changes, orders))
+
+    async def _write_backlog(self, database: Database, changes: int, orders: int) -> None:
+        async def hundred(session: AsyncSession) -> None:
+            # In one order, so that these transactions wait for each other instead of for ever.
+            for number in sorted(self.random.sample(range(orders), 100)):
+                await shop.change_order(session, number, self.random.randrange(1_000_000))
+
+        slots = asyncio.Semaphore(4)
+
+        async def one() -> None:
+            async with slots:
+                await database.transaction(hundred)
+
+        await asyncio.gather(*(one() for _ in range(changes // 100)))
+
     async def _write(self, database: Database, changes: int, orders: int) -> None:
         slots = asyncio.Semaphore(10)
 
@@ -207,6 +227,17 @@ class Bench:
             raise
         return verdict
 
+    def out_of_order(self) -> list[str]:
+        """Orders whose events were delivered for the first time in another order than they were committed in."""
+        rows = self.mongo[self.name]["deliveries"].find().sort("_id")
+        first = {row["event"]: row["revision"] for row in reversed(list(rows))}
+        aggregates: dict[str, list[int]] = {}
+        with self.engine.connect() as connection:
+            owners = {row.event_id: row.aggregate for row in connection.execute(select(shop.ledger))}
+        for event in reversed(first):
+            aggregates.setdefault(owners[event], []).append(first[event])
+        return [key for key, revisions in aggregates.items() if revisions != sorted(revisions)]
+
     def refused(self) -> int:
         """Events in the outbox that the broker would not take at least once."""
         events = shop.outbox.events
@@ -225,13 +256,16 @@ class Bench:
             time.sleep(0.1)
         return time.monotonic() - began
 
-    def keep_writing(self, seconds: float, change: Callable[[], None], every: float, **faults: Any) -> None:
-        """Let a writer work while `change` is done again and again."""
+    def keep_writing(
+        self, seconds: float, change: Callable[[], None], every: float, changes: int = 50, **faults: Any
+    ) -> None:
+        """Let a writer work while `change` is done again and again: so long, and until it has made its `changes`."""
         writer = self.program("writer", **faults)
         deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
+        while time.monotonic() < deadline or self.judge().committed < changes:
             time.sleep(every)
             change()
+            assert time.monotonic() < deadline + 60, "the writer does not write"
         writer.end()
 
 

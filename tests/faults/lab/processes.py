@@ -10,6 +10,8 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import httpx
+
 from lab.guardian import guard_process
 from localstack import probes
 
@@ -63,6 +65,17 @@ class Program:
             assert time.monotonic() < deadline, f"{self.name} is not ready:\n{self.tail()}"
             time.sleep(0.05)
         return self
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether its probe is answered now."""
+        return self.is_running and probes.passes(self._probe)
+
+    def readiness(self) -> dict[str, str]:
+        """What each of its readiness checks says."""
+        answer = httpx.get(str(httpx.URL(self._probe).copy_with(path="/readyz")), trust_env=False)
+        checks: dict[str, str] = answer.json()["checks"]
+        return checks
 
     @property
     def exit_code(self) -> int | None:

@@ -24,6 +24,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from chassis import context
 from chassis.app import create_app
+from chassis.clock import require_agreement
 from chassis.events import sql_outbox, topology
 from chassis.events.consumer import Consumer, ConsumerMetrics
 from chassis.events.envelope import Event
@@ -154,7 +155,8 @@ async def relay() -> None:
     publisher.faults = faults
     registry = new_registry()
     work = SqlRelay(database, outbox, publisher, RelayMetrics(registry), heartbeat_of="shop")
-    app = create_app(title="shop relay", routers=[], checks={}, registry=registry)
+    checks = {"clock": partial(require_agreement, database.now)}
+    app = create_app(title="shop relay", routers=[], checks=checks, registry=registry)
     try:
         await run_worker({"relay": work.run}, app, _settings())
     finally:
@@ -216,7 +218,8 @@ async def consume() -> None:
     handlers = {CHANGED: handler_of(mongo, faults)}
     metrics = ConsumerMetrics(registry)
     consumer = Consumer(broker_url, f"till-{os.getpid()}", TOPOLOGY, QUEUE, handlers, publisher, metrics)
-    app = create_app(title="till", routers=[], checks={}, registry=registry)
+    checks = {"clock": partial(require_agreement, mongo.now)}
+    app = create_app(title="till", routers=[], checks=checks, registry=registry)
     try:
         await run_worker({"orders": consumer.run}, app, _settings())
     finally:

@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from prometheus_client import Gauge
 
 from chassis.app import create_app as create_service_app
-from chassis.clock import Clock, utc_now
+from chassis.clock import Clock, require_agreement, utc_now
 from chassis.metrics import new_registry
 from chassis.tokens import AccessTokenVerifier, KeySet, jwks_over_http
 from watch.api import reports, watched
@@ -27,6 +27,9 @@ def create_app(settings: Settings, *, clock: Clock = utc_now) -> FastAPI:
 
     async def database() -> None:
         await require_schema(made[0].mongo.database)
+
+    async def clock_is_right() -> None:
+        await require_agreement(made[0].mongo.now)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Any]]:
@@ -56,7 +59,7 @@ def create_app(settings: Settings, *, clock: Clock = utc_now) -> FastAPI:
     return create_service_app(
         title="watch-service",
         routers=[watched.router, reports.router],
-        checks={"database": database},
+        checks={"database": database, "clock": clock_is_right},
         registry=registry,
         lifespan=lifespan,
     )

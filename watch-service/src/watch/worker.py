@@ -3,6 +3,7 @@
 from functools import partial
 
 from chassis.app import create_app
+from chassis.clock import require_agreement
 from chassis.events.consumer import Consumer, ConsumerMetrics
 from chassis.events.publisher import Publisher
 from chassis.events.topology import load_topology
@@ -29,7 +30,10 @@ async def run(settings: Settings) -> None:
     operations = create_app(
         title="watch-service worker",
         routers=[],
-        checks={"database": partial(require_schema, factory.mongo.database)},
+        checks={
+            "database": partial(require_schema, factory.mongo.database),
+            "clock": partial(require_agreement, factory.mongo.now),
+        },
         registry=registry,
     )
     try:
