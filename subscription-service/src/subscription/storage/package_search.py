@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, case, exists, func, select
+from sqlalchemy import ColumnElement, Select, case, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from subscription.domain.packages import PackageQuery, PackageStatus
@@ -37,13 +37,17 @@ def filters(query: PackageQuery) -> list[ColumnElement[bool]]:
         conditions.append(packages.c.name.like(like_anywhere(query.name), escape="|"))
     if query.genre_ids:
         held = package_version_genres
-        conditions.append(
-            exists().where(
+        # Not EXISTS, which MariaDB may answer for all packages before it looks at the first.
+        found = (
+            select(held.c.genre_id)
+            .where(
                 held.c.package_id == packages.c.id,
                 held.c.version == packages.c.version,
                 held.c.genre_id.in_(sorted(query.genre_ids)),
             )
+            .limit(1)
         )
+        conditions.append(found.scalar_subquery().is_not(None))
     return conditions
 
 
