@@ -37,6 +37,7 @@ async def announcing(resources: Any, clock: Any, sql: Any) -> Announcement:
     """With nobody but the test's own users."""
     await sql("DELETE FROM outbox_events")
     await sql("DELETE FROM subscriptions")
+    await sql("DELETE FROM row_totals WHERE name LIKE 'subscriptions.%'")
     await sql("DELETE FROM entitlements_revisions")
     return Announcement(resources.database, clock, EntitlementAnnouncer(outbox))
 
