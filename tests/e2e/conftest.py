@@ -57,3 +57,9 @@ def make_package(admin: Person, genres: dict[str, int]) -> Callable[..., dict[st
         return package
 
     return make
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The logs are looked at when everything else has written into them."""
+    items.sort(key=lambda item: item.path.name == "test_logs.py")
