@@ -91,6 +91,13 @@ async def reachable(url: str, status: int = 200) -> bool:
             return False
 
 
+async def shows_waiting_events(url: str) -> bool:
+    async with httpx.AsyncClient(trust_env=False) as client:
+        lines = dict(line.rsplit(" ", 1) for line in (await client.get(f"{url}/metrics")).text.splitlines())
+    names = ("outbox_depth", "outbox_oldest_seconds", "outbox_publish_failures_total")
+    return all(float(lines[name]) > 0 for name in names)
+
+
 async def until(condition: Callable[[], Any]) -> None:
     async with asyncio.timeout(30):
         while not await condition():
@@ -163,6 +170,7 @@ async def test_a_worker_sends_events_and_mails_and_waits_for_servers_that_are_aw
                 assert (await client.delete("/v1/auth/sessions", headers=bearer)).status_code == 204
                 assert (await client.post("/v1/auth/password/forgot", json={"email": email})).status_code == 202
                 await until(lambda: asyncio.sleep(0, inbox.texts_for(email)))
+                await until(lambda: shows_waiting_events(worker))
             assert not [event for event in heard if event["type"] == "identity.user.changed.v1"]
             async with started(environment, "worker"):
                 await until(lambda: asyncio.sleep(0, [e for e in heard if e["type"] == "identity.user.changed.v1"]))

@@ -127,7 +127,7 @@ async def test_a_change_made_through_the_api_reaches_the_broker_through_the_work
     api: Any, user: Any, environment: dict[str, str], broker_url: str
 ) -> None:
     package = (await api.new_package(28)).json()
-    async with started("worker", environment), started("api", environment) as (_, url):
+    async with started("worker", environment) as (_, worker), started("api", environment) as (_, url):
         async with httpx.AsyncClient(trust_env=False, base_url=url, headers=user.headers) as client:
             answer = await client.post("/v1/subscriptions", json={"packageId": package["id"]})
             assert answer.status_code == 201
@@ -144,6 +144,19 @@ async def test_a_change_made_through_the_api_reaches_the_broker_through_the_work
 
         await until(has_arrived)
         await connection.close()
+
+        async def shows_its_figures() -> bool:
+            async with httpx.AsyncClient(trust_env=False) as client:
+                text = (await client.get(f"{worker}/metrics")).text
+            queues = ("subscription.users.v1", "subscription.genres.v1")
+            return (
+                'outbox_published_total{type="subscription.entitlements.changed.v1"}' in text
+                and 'outbox_published_total{type="subscription.heartbeat.v1"}' in text
+                and "outbox_depth 0.0" in text
+                and all(f'event_queue_parked{{queue="{queue}"}}' in text for queue in queues)
+            )
+
+        await until(shows_its_figures)
 
 
 async def test_a_missing_setting_is_named_and_no_secret_is_shown(environment: dict[str, str]) -> None:

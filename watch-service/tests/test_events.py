@@ -232,6 +232,22 @@ async def test_an_event_that_cannot_be_read_is_parked_and_the_next_one_applied(
     await _eventually(is_parked)
 
 
+async def test_the_worker_shows_how_far_behind_it_is(worker: int, publisher: Publisher) -> None:
+    await _send(publisher, _renamed(504, "Named", 1), Event("catalog.heartbeat.v1", "/catalog", "x", {"revision": 1}))
+    labels = '{queue="watch.genres.v1"}'
+    names = ("event_queue_waiting", "event_queue_parked", "event_lag_seconds_sum")
+    async with httpx.AsyncClient(trust_env=False) as http:
+
+        async def shown() -> bool:
+            try:
+                text = (await http.get(f"http://127.0.0.1:{worker}/metrics")).text
+            except httpx.TransportError:
+                return False
+            return all(f"{name}{labels} " in text for name in (*names, "event_last_heartbeat_timestamp_seconds"))
+
+        await _eventually(shown)
+
+
 async def test_the_worker_says_that_it_is_ready(worker: int) -> None:
     async with httpx.AsyncClient(trust_env=False) as http:
 
