@@ -1,10 +1,12 @@
 """docker-compose.yml as Docker Compose reads it; deploy/local/tests compares it with the local stack."""
 
+import json
 import os
 import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 from tests.deploy import services
 from tests.deploy.conftest import BIN, ROOT, Document
 
@@ -73,6 +75,28 @@ def test_programs_of_ours_have_an_init_and_time_to_drain(compose: Document) -> N
     for name in PROCESSES:
         assert compose["services"][name]["init"] is True, name
         assert compose["services"][name]["stop_grace_period"] == "30s", name
+
+
+def test_what_watches_the_suite_finds_every_process(secret_values: dict[str, str]) -> None:
+    read = _read_by_compose("--profile", "observability", "config", "--format", "json", **secret_values)
+    assert read.returncode == 0, read.stderr
+    whole = json.loads(read.stdout)["services"]
+    added = {name for name, service in whole.items() if service.get("profiles") == ["observability"]}
+    assert added == {"prometheus", "grafana", "jaeger"}
+    for name in added:
+        assert all(port["host_ip"] == "127.0.0.1" for port in whole[name]["ports"]), name
+        for volume in whole[name].get("volumes", []):
+            assert volume["type"] == "volume" or Path(volume["source"]).exists(), volume
+    scraped = {
+        (job["job_name"], target, config["port"])
+        for job in yaml.safe_load((ROOT / "deploy/observability/prometheus.yml").read_text())["scrape_configs"]
+        for config in job["dns_sd_configs"]
+        for target in config["names"]
+    }
+    probed = {
+        (name, name, int(whole[name]["healthcheck"]["test"][-1])) for name in PROCESSES if not name.endswith("-migrate")
+    }
+    assert scraped == probed
 
 
 def test_scripts_that_servers_run_can_be_run() -> None:

@@ -36,6 +36,14 @@ def test_pages_and_files_that_it_names_exist() -> None:
         assert (ROOT / path).exists(), path
 
 
+def test_metrics_that_it_names_exist() -> None:
+    source = "\n".join(path.read_text() for path in ROOT.glob("*/src/**/*.py"))
+    named = set(re.findall(r"`((?:gateway|http|outbox|event|sync|peer)_[a-z_]+)`", DOCUMENT))
+    assert named
+    for name in named:
+        assert f'"{name.removesuffix("_total")}"' in source, name
+
+
 COMMANDS = sorted(set(re.findall(r"python -m (\w+) ((?:keys|events) [a-z]+)((?: --[a-z-]+)*)", DOCUMENT)))
 
 
