@@ -16,18 +16,18 @@ from gateway.revocations import Revocations
 from gateway.routing import Access, RateClass, Route, RouteTable
 
 # RFC 6750 2.1, b64token.
-_BEARER = re.compile(rb"[Bb][Ee][Aa][Rr][Ee][Rr] +([A-Za-z0-9._~+/-]+=*)")
+_B64TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 
 
 def bearer_token(headers: RequestHeaders) -> str:
-    """The access token of a request. Raises `UnauthenticatedError`.
+    """What a request presents as its access token, unchecked. Raises `UnauthenticatedError`.
 
     Only the Authorization header counts: a token in a query would end up in logs and histories.
     """
-    match = _BEARER.fullmatch(headers.get(b"authorization") or b"")
-    if match is None:
+    value = headers.get(b"authorization")
+    if value is None or value[:7].lower() != b"bearer ":
         raise UnauthenticatedError
-    return match[1].decode()
+    return value[7:].lstrip(b" ").decode("latin-1")
 
 
 @dataclass(slots=True)
@@ -53,10 +53,14 @@ class Admission:
         return b""
 
     def remembered(self, token: str) -> Principal | None:
-        """The principal of a token that was verified before. Raises `StartingError`."""
+        """The principal of a token that was verified before. Raises `StartingError`, `UnauthenticatedError`."""
         if not self.revocations.is_informed:
             raise StartingError
-        return self.verifier.cached(token)
+        principal = self.verifier.cached(token)
+        # What has been verified needs no second look at its characters.
+        if principal is None and not _B64TOKEN.fullmatch(token):
+            raise UnauthenticatedError
+        return principal
 
     def authorise(self, route: Route, principal: Principal, now: float) -> bytes:
         """Let `principal` use `route`; the rate limit's header lines.

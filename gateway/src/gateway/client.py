@@ -65,6 +65,8 @@ class ClientConnection(asyncio.Protocol):
         self._head_bytes = 0
         self._unparsed_bytes = 0
         self._in_head = False
+        settings = gateway.settings
+        self._max_header_bytes, self._max_header_count = settings.max_header_bytes, settings.max_header_count
 
     # asyncio.Protocol
 
@@ -140,10 +142,9 @@ class ClientConnection(asyncio.Protocol):
             raise _RefusedInputError
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._head_bytes += len(name) + len(value) + 4
         self._headers.append((name.lower(), value))
-        settings = self._gateway.settings
-        if self._head_bytes > settings.max_header_bytes or len(self._headers) > settings.max_header_count:
+        self._head_bytes += len(name) + len(value) + 4
+        if self._head_bytes > self._max_header_bytes or len(self._headers) > self._max_header_count:
             self._refusal = HeadersTooLargeError()
             raise _RefusedInputError
 
@@ -193,7 +194,7 @@ class ClientConnection(asyncio.Protocol):
                 exchange.start()
         finally:
             self._is_pumping = False
-        if len(self._queue) <= _MAX_PIPELINED:
+        if self._holds and len(self._queue) <= _MAX_PIPELINED:
             self._release(_HOLD_PIPELINE)
 
     def exchange_done(self, exchange: Exchange) -> None:
@@ -260,7 +261,8 @@ class ClientConnection(asyncio.Protocol):
         self._hold(_HOLD_BODY)
 
     def release_body(self) -> None:
-        self._release(_HOLD_BODY)
+        if self._holds:
+            self._release(_HOLD_BODY)
 
     def _hold(self, reason: int) -> None:
         if not self._holds and not self.transport.is_closing():

@@ -121,7 +121,7 @@ class Exchange(OutgoingAnswer):
         gateway.admission.limit_address(self.address, self.started)
         if route.access is Access.PUBLIC:
             self._extra_lines = gateway.admission.limit_public(route, self.address, self.started)
-        if (headers.content_length or 0) > gateway.settings.max_body_bytes:
+        if headers.content_length and headers.content_length > gateway.settings.max_body_bytes:
             raise BodyTooLargeError
         if route.access is Access.PUBLIC:
             self._go_on(None)
@@ -208,7 +208,6 @@ class Exchange(OutgoingAnswer):
             gateway.spawn(gateway.serve_local(self))
             return
         now = gateway.now()
-        self.deadline = now + gateway.settings.upstream_wait_seconds + gateway.settings.connect_seconds
         try:
             connection = gateway.pools[self.route.upstream].acquire(self, now, avoid=self._avoid, fresh=fresh)
         except ServiceError as error:
@@ -216,14 +215,12 @@ class Exchange(OutgoingAnswer):
             return
         if connection is not None:
             self.connected(connection)
+        elif not self.is_finished:
+            self.deadline = now + gateway.settings.upstream_wait_seconds + gateway.settings.connect_seconds
 
     def connected(self, connection: UpstreamConnection) -> None:
         """A connection to the service is there: send the request."""
         connection.begin(self, expects_body=self.method != b"HEAD")
-        if not connection.is_usable:
-            connection.discard()
-            self.not_connected(connection.endpoint)
-            return
         self._connection = connection
         self._attempts += 1
         if self._attempts == 1:

@@ -30,7 +30,9 @@ _READ = frozenset(
         b"access-control-request-method",
     }
 )
-_INTERESTING = _REPEATABLE | _SINGLE | _READ
+_FORWARDED = _REPEATABLE | _SINGLE
+# Whether a header that is looked at at all goes on as it came.
+_GOES_ON = {name: name in _FORWARDED for name in _FORWARDED | _READ}
 _NOT_TWICE = _SINGLE | {b"authorization", b"host", b"content-length", b"transfer-encoding", b"origin"}
 
 _HOP_BY_HOP = frozenset(
@@ -88,19 +90,23 @@ class RequestHeaders:
         forwarded: list[bytes] = []
         self.nominated: frozenset[bytes] = frozenset()
         for name, value in headers:
-            if name not in _INTERESTING:
+            goes_on = _GOES_ON.get(name)
+            if goes_on is None:
                 continue
-            if name in values and name in _NOT_TWICE:
+            if name not in values:
+                values[name] = value
+            elif name in _NOT_TWICE:
                 raise MalformedRequestError(f"The header '{name.decode()}' is given more than once.")
-            if name in _REPEATABLE or name in _SINGLE:
+            else:
+                values[name] += b"," + value
+            if goes_on:
                 forwarded += (name, b": ", value, b"\r\n")
-            values[name] = values[name] + b"," + value if name in values else value
         self.values = values
         self.forwarded = forwarded
         if b"connection" in values and values[b"connection"].lower() not in (b"keep-alive", b"close"):
             self._drop_nominated(values[b"connection"])
         self.is_chunked = b"transfer-encoding" in values
-        self.content_length = self._framing(http_1_0)
+        self.content_length = self._framing(http_1_0) if self.is_chunked or b"content-length" in values else None
         if b"host" not in values and not http_1_0:
             raise MalformedRequestError("The header 'host' is missing.")
 
@@ -146,11 +152,12 @@ class ResponseHeaders:
         self.says_close = False
         self.has_policy = False
         self.has_rate_limit = False
+        lines = self.lines
         nominated: frozenset[bytes] = frozenset()
         for written, value in headers:
             name = written.lower()
             if name not in _NOT_RETURNED:
-                self.lines += (name, b": ", value, b"\r\n")
+                lines += (name, b": ", value, b"\r\n")
                 if name == b"ratelimit":
                     self.has_rate_limit = True
                 elif name == b"content-security-policy":
@@ -159,12 +166,12 @@ class ResponseHeaders:
                 self.content_length = value
             elif name == b"transfer-encoding":
                 self.is_chunked = True
-            elif name == b"connection":
+            elif name == b"connection" and value.lower() != b"keep-alive":
                 nominated |= {token.strip().lower() for token in value.split(b",")}
         if nominated:
             self.says_close = b"close" in nominated
-            lines = [self.lines[i : i + 4] for i in range(0, len(self.lines), 4)]
-            self.lines = [part for line in lines if line[0] not in nominated for part in line]
+            kept = [lines[i : i + 4] for i in range(0, len(lines), 4)]
+            self.lines = [part for line in kept if line[0] not in nominated for part in line]
 
 
 class TrustedProxies:

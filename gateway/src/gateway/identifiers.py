@@ -6,6 +6,8 @@ import uuid_utils
 
 from chassis import context
 
+_bits = random.getrandbits
+
 
 def request_id(offered: bytes | None) -> str:
     """The client's id when it is a sane token, else a new UUIDv7."""
@@ -16,6 +18,4 @@ def traceparent(offered: bytes | None) -> str:
     """The client's trace continued, or a new one (W3C Trace Context; its ids are random but no secrets)."""
     if offered:
         return context.continue_trace(offered.decode("latin-1"))
-    bits = random.getrandbits(192) | 1 << 191 | 1
-    text = f"{bits:048x}"
-    return f"00-{text[:32]}-{text[32:]}-00"
+    return f"00-{_bits(128) | 1:032x}-{_bits(64) | 1:016x}-00"

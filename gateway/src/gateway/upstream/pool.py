@@ -113,8 +113,11 @@ class UpstreamPool:
             return
         if waiter.is_finished:
             self.done(connection, reusable=True)
-        else:
+        elif connection.is_usable:
             waiter.connected(connection)
+        else:
+            self.done(connection, reusable=False)
+            waiter.not_connected(endpoint)
 
     def done(self, connection: UpstreamConnection, *, reusable: bool) -> None:
         """An exchange has let `connection` go."""
