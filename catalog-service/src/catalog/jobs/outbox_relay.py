@@ -10,7 +10,7 @@ from itertools import groupby
 from catalog.storage.genres import GenreRepository, WaitingEvent
 from catalog.storage.leases import Held
 from chassis.clock import utc_now
-from chassis.events.envelope import Event, decode, encode
+from chassis.events.envelope import Event, decode, encode, headers_of
 from chassis.events.metrics import RelayMetrics
 from chassis.events.publisher import Publisher, PublishError
 from chassis.events.pulse import HEARTBEAT_SECONDS
@@ -79,16 +79,10 @@ class OutboxRelay:
 
     async def _publish_in_order(self, events: list[WaitingEvent]) -> bool:
         for event in events:
-            headers = {
-                "cloudEvents_id": event.event_id,
-                "cloudEvents_source": "/catalog",
-                "cloudEvents_subject": event.subject,
-                "cloudEvents_specversion": "1.0",
-            }
-            if event.traceparent:
-                headers["traceparent"] = event.traceparent
             try:
-                await self._publisher.publish_event(event.type, event.event_id, event.body, headers)
+                await self._publisher.publish_event(
+                    event.type, event.event_id, event.body, headers_of(decode(event.body))
+                )
             except PublishError as error:
                 self._metrics.failures.inc()
                 _log.warning("event not published", extra={"event": event.event_id, "reason": str(error)[:300]})

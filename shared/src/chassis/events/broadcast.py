@@ -92,15 +92,8 @@ class BroadcastListener:
                 failed.set_result(None)
 
     def _apply(self, event: Event, header: object) -> None:
-        exchange = self._topology.exchange_of(event.type)
-        attributes = {
-            "messaging.system": "rabbitmq",
-            "messaging.operation.name": "process",
-            "messaging.operation.type": "process",
-            "messaging.destination.name": f"{exchange}:{event.type}",
-            "messaging.rabbitmq.destination.routing_key": event.type,
-            "messaging.message.id": str(event.id),
-        }
+        attributes = self._topology.span_attributes("process", event.type, str(event.id))
+        name = f"process {attributes['messaging.destination.name']}"
         offered = header if isinstance(header, str) else event.traceparent
-        with tracing.entered(tracing.Kind.CONSUMER, f"process {exchange}:{event.type}", offered, attributes):
+        with tracing.entered(tracing.Kind.CONSUMER, name, offered, attributes):
             self._on_event(event)

@@ -7,7 +7,7 @@ owns it starts from the beginning: connect, declare, consume.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import aio_pika
@@ -57,14 +57,20 @@ async def declare_on(connection: AbstractConnection, topology: Topology) -> None
         await channel.close()
 
 
-def closed(resource: AbstractConnection | AbstractChannel) -> "asyncio.Future[None]":
-    """A future that is done when `resource` is closed, by whichever side."""
+def _signal() -> tuple["asyncio.Future[None]", Callable[..., None]]:
+    """A future, and a callback that ends it however often it is called and with whatever."""
     future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def finish(*_: object) -> None:
         if not future.done():
             future.set_result(None)
 
+    return future, finish
+
+
+def closed(resource: AbstractConnection | AbstractChannel) -> "asyncio.Future[None]":
+    """A future that is done when `resource` is closed, by whichever side."""
+    future, finish = _signal()
     resource.close_callbacks.add(finish)
     if resource.is_closed:
         finish()
@@ -73,12 +79,7 @@ def closed(resource: AbstractConnection | AbstractChannel) -> "asyncio.Future[No
 
 async def cancelled_by_broker(channel: AbstractChannel) -> "asyncio.Future[None]":
     """A future that is done when the broker ends a consumer of `channel`, as it does when the queue is deleted."""
-    future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    def finish(*_: object) -> None:
-        if not future.done():
-            future.set_result(None)
-
+    future, finish = _signal()
     underlying = await channel.get_underlay_channel()
     underlying.on_consumer_cancel_callbacks.add(finish)
     return future

@@ -176,23 +176,13 @@ class Consumer:
         # The header names the span of the relay, the envelope that of the request.
         header = message.headers.get("traceparent")
         offered = header if isinstance(header, str) else event.traceparent
-        with tracing.entered(tracing.Kind.CONSUMER, f"process {self._spec.name}", offered, self._about(event)) as span:
+        about = self._topology.span_attributes("process", event.type, str(event.id), self._spec.name)
+        with tracing.entered(tracing.Kind.CONSUMER, f"process {self._spec.name}", offered, about) as span:
             outcome = await self._apply_or_move(message, handler, event)
             span.describe({"suite.outcome": outcome})
         if outcome == "applied":
             self._metrics.lag.labels(self._spec.name).observe(max(0.0, (utc_now() - event.time).total_seconds()))
         return outcome
-
-    def _about(self, event: Event) -> tracing.Attributes:
-        exchange = self._topology.exchange_of(event.type)
-        return {
-            "messaging.system": "rabbitmq",
-            "messaging.operation.name": "process",
-            "messaging.operation.type": "process",
-            "messaging.destination.name": f"{exchange}:{event.type}:{self._spec.name}",
-            "messaging.rabbitmq.destination.routing_key": event.type,
-            "messaging.message.id": str(event.id),
-        }
 
     async def _apply_or_move(self, message: AbstractIncomingMessage, handler: Handler, event: Event) -> str:
         try:

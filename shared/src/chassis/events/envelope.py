@@ -76,6 +76,18 @@ def encode(event: Event) -> bytes:
     return body
 
 
+def headers_of(event: Event) -> dict[str, str]:
+    """What of the envelope is also told in the message's headers, for those who do not read bodies."""
+    headers = {
+        "cloudEvents_id": str(event.id),
+        "cloudEvents_source": event.source,
+        "cloudEvents_subject": event.subject,
+        "cloudEvents_specversion": "1.0",
+        "traceparent": event.traceparent,
+    }
+    return {name: value for name, value in headers.items() if value}
+
+
 def _text(document: Mapping[str, Any], name: str) -> str:
     value = document.get(name)
     if not isinstance(value, str) or not value:

@@ -105,21 +105,12 @@ class Publisher:
 
     async def publish_event(self, event_type: str, event_id: str, body: bytes, headers: Mapping[str, Any]) -> None:
         """Publish an encoded event on its service's exchange. Raises `PublishError`."""
-        exchange = self.topology.exchange_of(event_type)
-        attributes = {
-            "messaging.system": "rabbitmq",
-            "messaging.operation.name": "send",
-            "messaging.operation.type": "send",
-            "messaging.destination.name": f"{exchange}:{event_type}",
-            "messaging.rabbitmq.destination.routing_key": event_type,
-            "messaging.message.id": event_id,
-        }
+        attributes = self.topology.span_attributes("send", event_type, event_id)
+        name = f"send {attributes['messaging.destination.name']}"
         # The outbox kept the trace of the request that made the event; what has none is the relay's own.
-        with tracing.sent(
-            tracing.Kind.PRODUCER, f"send {exchange}:{event_type}", headers.get("traceparent"), attributes
-        ) as span:
+        with tracing.sent(tracing.Kind.PRODUCER, name, headers.get("traceparent"), attributes) as span:
             await self.publish(
-                exchange,
+                self.topology.exchange_of(event_type),
                 event_type,
                 body,
                 message_id=event_id,

@@ -34,7 +34,7 @@ from sqlalchemy.dialects.mysql import MEDIUMBLOB
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
-from chassis.events.envelope import Event, encode
+from chassis.events.envelope import Event, encode, headers_of
 from chassis.events.metrics import RelayMetrics
 from chassis.events.publisher import MessageRefusedError, Publisher, PublishError
 from chassis.events.pulse import HEARTBEAT_SECONDS
@@ -107,20 +107,13 @@ class SqlOutbox:
 
     def row(self, event: Event) -> dict[str, Any]:
         """The values of the row that holds `event`."""
-        headers = {
-            "cloudEvents_id": str(event.id),
-            "cloudEvents_source": event.source,
-            "cloudEvents_subject": event.subject,
-            "cloudEvents_specversion": "1.0",
-            "traceparent": event.traceparent,
-        }
         return {
             "event_id": event.id,
             "shard": zlib.crc32(event.subject.encode()) % SHARDS,
             "aggregate": event.subject,
             "revision": event.revision,
             "type": event.type,
-            "headers": orjson.dumps({k: v for k, v in headers.items() if v}).decode(),
+            "headers": orjson.dumps(headers_of(event)).decode(),
             "body": encode(event),
         }
 

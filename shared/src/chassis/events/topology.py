@@ -57,6 +57,17 @@ class Topology:
         """The exchange of an event type: that of the service that the type begins with."""
         return f"{event_type.split('.', maxsplit=1)[0]}.events"
 
+    def span_attributes(self, operation: str, event_type: str, message_id: str, queue: str = "") -> dict[str, str]:
+        """OpenTelemetry's attributes of sending or processing a message."""
+        return {
+            "messaging.system": "rabbitmq",
+            "messaging.operation.name": operation,
+            "messaging.operation.type": operation,
+            "messaging.rabbitmq.destination.routing_key": event_type,
+            "messaging.message.id": message_id,
+            "messaging.destination.name": ":".join(filter(None, (self.exchange_of(event_type), event_type, queue))),
+        }
+
     def must_be_routed(self, event_type: str) -> bool:
         """Whether a message that reaches no queue is a fault."""
         return event_type not in self.broadcasts and not is_heartbeat(event_type)
