@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 import kubernetes_validate
 import pytest
+import yaml
 from tests.deploy import manifests, services
-from tests.deploy.conftest import ROOT
+from tests.deploy.conftest import ROOT, program
 from tests.deploy.manifests import COMPONENT, NAME, OURS, Document, container, pod, workloads
 
 from chassis.process import DRAIN_SECONDS
@@ -215,6 +216,28 @@ def test_peers_are_called_by_service_names_and_ports(overlay: list[Document]) ->
 def test_a_changed_setting_rolls_the_pods(overlay: list[Document]) -> None:
     for each in manifests.of_kind(overlay, "ConfigMap"):
         assert re.search(r"-[a-z0-9]{10}$", each["metadata"]["name"]), "a hash of its content belongs to the name"
+
+
+def test_prometheus_finds_every_process_under_the_name_of_the_alerts(render: Callable[[str], list[Document]]) -> None:
+    content = yaml.safe_load((ROOT / "deploy/kubernetes/prometheus.yml").read_text())
+    keep, name, gateway, _ = content["scrape_configs"][0]["relabel_configs"]
+    found = set()
+    for workload in workloads(render("production"), "api", "worker", "gateway").values():
+        given = manifests.labels(workload)
+        for port in container(workload)["ports"]:
+            if re.fullmatch(keep["regex"], f"{given[COMPONENT]}{keep['separator']}{port['name']}"):
+                job = f"{given[NAME]}{name['separator']}{given[COMPONENT]}"
+                found.add(gateway["replacement"] if job == gateway["regex"] else job)
+    here = yaml.safe_load((ROOT / "deploy/observability/prometheus.yml").read_text())
+    assert found == {each["job_name"] for each in here["scrape_configs"]}
+    program(
+        "python",
+        str(ROOT / "deploy/observability/promtool.py"),
+        "check",
+        "config",
+        "prometheus.yml",
+        cwd=ROOT / "deploy/kubernetes",
+    )
 
 
 def test_no_secret_is_in_the_repository(render: Callable[[str], list[Document]], secret_values: dict[str, str]) -> None:
