@@ -14,6 +14,7 @@ function beside(content) {
   return h(
     "div",
     { class: "welcome" },
+    h("section", { class: "card" }, content),
     h(
       "section",
       { class: "pitch", "aria-label": t("brand") },
@@ -21,7 +22,6 @@ function beside(content) {
       h("p", {}, t("pitch.text")),
       h("p", { class: "small" }, h("a", { href: "/docs" }, t("pitch.api"))),
     ),
-    h("section", { class: "card" }, content),
   );
 }
 

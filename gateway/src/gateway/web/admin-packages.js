@@ -39,7 +39,7 @@ function packageRow(pack) {
 export async function adminPackages() {
   const { query } = here();
   const [name, status] = [query.get("name") ?? "", query.get("status") ?? ""];
-  const found = await page("/v1/packages", { name, status, pageNumber: query.get("page") ?? 1, pageSize: 20 });
+  const found = await page("/v1/packages", { name, status, sort: "-updatedAt", pageNumber: query.get("page") ?? 1, pageSize: 20 });
   const search = form({
     role: "search",
     class: "search",
@@ -98,7 +98,7 @@ export async function newPackage() {
     buttons: [h("a", { class: "button", href: link("admin/packages") }, t("cancel"))],
     submit: async (values) => {
       const pack = await call("POST", "/v1/packages", written(values));
-      go("admin/packages");
+      go(`admin/packages/${pack.id}`);
       tell(t("admin.created", { name: pack.name }));
     },
   });

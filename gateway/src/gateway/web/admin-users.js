@@ -3,7 +3,7 @@
 import { call, page } from "./api.js";
 import { h } from "./dom.js";
 import { choice, field, form } from "./forms.js";
-import { moment, t } from "./i18n.js";
+import { day, t } from "./i18n.js";
 import { tell } from "./notices.js";
 import { actionButton, confirmed, exchange, nothing, pager, row, table } from "./parts.js";
 import { go, here } from "./router.js";
@@ -44,7 +44,7 @@ function userRow(user) {
     user.email,
     t(`role.${user.role}`),
     h("span", { class: isActive ? "badge good" : "badge bad" }, t(`account.${user.status}`)),
-    moment(user.createdAt),
+    day(user.createdAt),
     h("div", { class: "buttons" }, role, status),
   );
   return element;

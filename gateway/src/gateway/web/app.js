@@ -124,7 +124,6 @@ async function show({ focus } = {}) {
   shows += 1;
   const mine = shows;
   const { path } = here();
-  if (path === "") return moveTo(session.me ? "movies" : "login");
   if (!session.me && !Object.hasOwn(FOR_ANYONE, path)) return moveTo("login", { next: path });
   frame();
   main.setAttribute("aria-busy", "true");
@@ -139,8 +138,12 @@ async function show({ focus } = {}) {
 }
 
 function routed() {
-  if (location.hash === "#main") return;
-  const isElsewhere = location.hash !== shownHash;
+  if (here().path === "") {
+    moveTo(session.me ? "movies" : "login");
+    return;
+  }
+  // Being led on from the bare address is no change of view: the first Tab still belongs to the skip link.
+  const isElsewhere = shownHash !== null && location.hash !== shownHash;
   // Messages belong to the view on which they came; actions tell theirs after they have moved on.
   if (isElsewhere) clear();
   shownHash = location.hash;
@@ -150,7 +153,6 @@ function routed() {
 async function start() {
   followMailedLink();
   frame();
-  shownHash = location.hash;
   if (session.exists()) {
     await attempt(async () => {
       try {
@@ -170,7 +172,7 @@ async function start() {
     event.preventDefault();
     main.focus();
   });
-  await show();
+  routed();
 }
 
 await start();

@@ -71,7 +71,9 @@ function showProblem(form, error) {
     if (!control) unplaced.push(h("li", {}, h("code", {}, name), " ", message));
   }
   const verdict = form.querySelector(".verdict");
-  verdict.replaceChildren(h("p", {}, explanation(error)), unplaced.length ? h("ul", {}, unplaced) : "");
+  // "See 'errors'" is for programs; people see them beside the fields.
+  const summary = error.code === "invalid-request" && !unplaced.length ? t("form.refused") : explanation(error);
+  verdict.replaceChildren(h("p", {}, summary), unplaced.length ? h("ul", {}, unplaced) : "");
   (first ?? verdict).focus();
 }
 

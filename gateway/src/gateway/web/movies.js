@@ -10,6 +10,8 @@ import { again, go, here, link } from "./router.js";
 const SORTS = ["-popularity", "-voteAverage", "-releaseDate", "releaseDate", "title"];
 const FILTERS = ["title", "genresMode", "releasedFrom", "releasedTo", "minRating", "language", "sort"];
 const POSTERS = "posters";
+// Colours of covers: night blues, plums, reds, earth; no greens, which look sickly beside them.
+const HUES = [212, 338, 258, 18, 232, 300, 352, 196, 8, 278];
 
 function wantsPosters() {
   return localStorage.getItem(POSTERS) === "yes";
@@ -18,8 +20,11 @@ function wantsPosters() {
 /** A cover made of the title; TMDB's poster over it when the person has asked for posters and one can be had. */
 function cover(movie) {
   const element = h("div", { class: "cover", "aria-hidden": "true" }, h("span", {}, movie.title), h("small", {}, movie.releaseDate?.slice(0, 4) ?? ""));
-  element.style.setProperty("--hue", (movie.genres[0]?.id ?? movie.id) * 47 % 360);
+  element.style.setProperty("--hue", HUES[movie.id % HUES.length]);
   element.style.setProperty("--turn", `${(movie.id * 37) % 360}deg`);
+  // The longest word has to fit, too.
+  const longest = Math.max(...movie.title.split(/[\s-]+/).map((word) => word.length));
+  element.style.setProperty("--fit", Math.min(14, 138 / longest));
   if (wantsPosters() && movie.posterUrl) {
     const image = h("img", { alt: "", loading: "lazy", decoding: "async", src: movie.posterUrl, referrerpolicy: "no-referrer" });
     // Offline, or gone at TMDB: the cover below stays.

@@ -1,6 +1,6 @@
 // Packages to subscribe to, and one's own subscriptions.
 
-import { call, everything, page } from "./api.js";
+import { call, everything, get, page } from "./api.js";
 import { h } from "./dom.js";
 import { field, form } from "./forms.js";
 import { day, t } from "./i18n.js";
@@ -8,6 +8,8 @@ import { tell } from "./notices.js";
 import { actionButton, exchange, genreLabels, nothing, pager } from "./parts.js";
 import { go, here, link } from "./router.js";
 import { me } from "./session.js";
+
+const MOST_SHOWN = 24;
 
 function standing(pack, subscription) {
   if (!subscription) return pack.status === "archived" ? h("p", { class: "badge" }, t("package.archived")) : null;
@@ -62,7 +64,7 @@ function card(pack, subscription) {
     );
   }
   element.append(
-    h("h2", {}, pack.name),
+    h("h3", {}, pack.name),
     standing(pack, subscription) ?? "",
     pack.description ? h("p", {}, pack.description) : "",
     genreLabels(subscription ? subscription.genres : pack.genres),
@@ -71,18 +73,29 @@ function card(pack, subscription) {
   return element;
 }
 
+/** The newest of one's own: archived ones, too, which are in no list of what is on offer. */
+async function held(subscriptions) {
+  const newest = subscriptions.slice(0, MOST_SHOWN);
+  return Promise.all(newest.map((subscription) => get(`/v1/packages/${subscription.package.id}`)));
+}
+
+function cards(packs, subscriptions) {
+  return h("ul", { class: "cards" }, packs.map((pack) => card(pack, subscriptions.get(pack.id))));
+}
+
 export async function packages() {
   const { query } = here();
   const name = query.get("name") ?? "";
   // An administrator is shown everybody's subscriptions unless told whose.
   const whose = me.role === "admin" ? { userId: me.id } : {};
-  const [offered, subscriptions] = await Promise.all([
+  const [found, subscriptions] = await Promise.all([
     page("/v1/packages", { name, status: name ? null : "active", pageNumber: query.get("page") ?? 1, pageSize: 12 }),
     everything("/v1/subscriptions", { status: "active", ...whose }),
   ]);
   const mine = new Map(subscriptions.map((subscription) => [subscription.package.id, subscription]));
-  const shown = new Set(offered.data.map((pack) => pack.id));
-  const archived = offered.pagination.firstPage && !name ? await heldOnly(subscriptions, shown) : [];
+  // A search looks through everything; without one, what is one's own comes first and is not shown twice.
+  const own = !name && found.pagination.firstPage ? await held(subscriptions) : [];
+  const others = name ? found.data : found.data.filter((pack) => !mine.has(pack.id));
   const search = form({
     role: "search",
     class: "search",
@@ -90,24 +103,18 @@ export async function packages() {
     fields: [field({ name: "name", label: t("package.search"), type: "search", value: name })],
     submit: (values) => go("packages", { name: values.get("name") }),
   });
-  const list = [...offered.data, ...archived];
+  const isAdmin = me.role === "admin";
+  const create = isAdmin ? h("a", { class: "button primary", href: link("admin/packages/new") }, t("admin.new-package")) : null;
   return {
     title: t("packages.title"),
     lead: t("packages.lead"),
     body: [
       search,
-      list.length
-        ? h("ul", { class: "cards" }, list.map((pack) => card(pack, mine.get(pack.id))))
-        : nothing(t("packages.none"), me.role === "admin" ? t("packages.none-admin") : t("packages.none-user"),
-            me.role === "admin" ? h("a", { class: "button primary", href: link("admin/packages/new") }, t("admin.new-package")) : null),
-      pager(offered),
+      own.length ? h("section", { class: "shelf" }, h("h2", {}, t("packages.yours")), cards(own, mine)) : null,
+      own.length && others.length ? h("h2", {}, t("packages.others")) : null,
+      others.length ? cards(others, mine) : null,
+      own.length || others.length ? null : nothing(t("packages.none"), t(isAdmin ? "packages.none-admin" : "packages.none-user"), create),
+      pager(found),
     ],
   };
-}
-
-/** Archived packages that the person still holds: they are in no list of what is on offer. */
-async function heldOnly(subscriptions, shown) {
-  if (subscriptions.every((subscription) => shown.has(subscription.package.id))) return [];
-  const held = new Set(subscriptions.map((subscription) => subscription.package.id));
-  return (await everything("/v1/packages", { status: "archived" })).filter((pack) => held.has(pack.id));
 }

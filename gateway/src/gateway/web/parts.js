@@ -67,7 +67,9 @@ export function exchange(old, fresh) {
   const focused = old.contains(document.activeElement);
   const key = document.activeElement?.dataset.key;
   old.replaceWith(fresh);
-  if (focused) (fresh.querySelector(`[data-key="${key}"]`) ?? fresh.querySelector("button, a, input"))?.focus();
+  if (!focused) return;
+  const control = fresh.matches("button") ? fresh : (fresh.querySelector(`[data-key="${key}"]`) ?? fresh.querySelector("button, a"));
+  control?.focus();
 }
 
 /** Ask before something that cannot simply be taken back. Resolves to whether the person agreed. */

@@ -10,25 +10,38 @@ const KEPT = "refresh-token";
 const MARGIN_MS = 30_000;
 // The server takes two uses of one refresh token within 2 s for a race of tabs; the winner has told us by then.
 const CONFLICT_MS = 3_000;
+// A copy of this tab answers in a few milliseconds, if there is one.
+const ANSWER_MS = 100;
 
 let access = null;
 let expiresAt = 0;
 let underWay = null;
+let hasAsked = false;
+const spentHere = new Set();
 const listeners = new Set();
 
 /** The account of who is logged in (`GET /v1/users/me`), or null. */
 export let me = null;
 
-// A duplicated tab begins with a copy of the same refresh token. Whoever uses it tells the others the new pair.
+// A duplicated tab begins with a copy of the same refresh token, which works once. So copies share what they have:
+// one that has just been opened asks first, and whoever refreshes tells the others.
 const tabs = new BroadcastChannel("session");
 tabs.addEventListener("message", ({ data }) => {
-  if (data.spent !== sessionStorage.getItem(KEPT)) return;
-  if (data.pair === null) end();
-  else accept(data.pair);
-  for (const listener of listeners) listener();
+  const mine = sessionStorage.getItem(KEPT);
+  if (data.asked !== undefined) {
+    if (access === null || (data.asked !== mine && !spentHere.has(data.asked))) return;
+    const pair = { accessToken: access, refreshToken: mine, expiresIn: (expiresAt - Date.now()) / 1000 };
+    tabs.postMessage({ was: data.asked, pair });
+  } else if (mine !== null && data.was === mine) {
+    if (data.pair === null) end();
+    else accept(data.pair);
+    for (const listener of listeners) listener();
+  }
 });
 
 function accept(pair) {
+  const before = sessionStorage.getItem(KEPT);
+  if (before !== null && before !== pair.refreshToken) spentHere.add(before);
   access = pair.accessToken;
   expiresAt = Date.now() + pair.expiresIn * 1000;
   sessionStorage.setItem(KEPT, pair.refreshToken);
@@ -47,12 +60,13 @@ export function identify(user) {
 export function end() {
   access = null;
   me = null;
+  spentHere.clear();
   sessionStorage.removeItem(KEPT);
 }
 
 /** Tell copies of this tab that their session has ended with this one. */
 export function endEverywhere() {
-  tabs.postMessage({ spent: sessionStorage.getItem(KEPT), pair: null });
+  tabs.postMessage({ was: sessionStorage.getItem(KEPT), pair: null });
   end();
 }
 
@@ -85,23 +99,28 @@ function alone(action) {
   return navigator.locks ? navigator.locks.request("refresh", unlessDone) : unlessDone();
 }
 
-async function refresh(spent) {
+async function refresh(token) {
+  access = null;
+  if (!hasAsked) {
+    hasAsked = true;
+    tabs.postMessage({ asked: token });
+    if (await heard(ANSWER_MS)) return;
+  }
   const answer = await fetch("/v1/auth/refresh", {
     method: "POST",
     headers: { "Content-Type": "application/json" },
-    body: JSON.stringify({ refreshToken: spent }),
+    body: JSON.stringify({ refreshToken: token }),
   });
   if (answer.ok) {
     const pair = await answer.json();
     accept(pair);
-    tabs.postMessage({ spent, pair });
+    tabs.postMessage({ was: token, pair });
   } else if (answer.status === 409) {
-    await replacement(spent);
+    if (!(await heard(CONFLICT_MS))) end();
   } else if (answer.status === 401) {
     end();
   } else {
     // The server is away or busy; the session is as good as before.
-    access = null;
     throw new RefusedRefresh(answer);
   }
 }
@@ -114,20 +133,16 @@ export class RefusedRefresh extends Error {
   }
 }
 
-function replacement(spent) {
+/** Whether a copy of this tab has given us an access token, now or within `milliseconds`. */
+function heard(milliseconds) {
   return new Promise((resolve) => {
     const done = () => {
-      if (sessionStorage.getItem(KEPT) === spent) return;
       clearTimeout(timer);
       listeners.delete(done);
-      resolve();
+      resolve(access !== null);
     };
-    const timer = setTimeout(() => {
-      listeners.delete(done);
-      end();
-      resolve();
-    }, CONFLICT_MS);
+    const timer = setTimeout(done, milliseconds);
     listeners.add(done);
-    done();
+    if (access !== null) done();
   });
 }
