@@ -82,6 +82,10 @@ bench: ## Measure and print tables for docs/performance.md (NAME=identity, subsc
 bench-gateway: ## Compare the gateway with nginx, haproxy and FastAPI + httpx (installs these servers and wrk)
 	@$(STACK) setup --bench && $(STACK) run --servers-only -- $(BIN)/python -m bench.gateway $(ARGS)
 
+.PHONY: load
+load: ## Send a mix of the whole mission and print times by route (USERS=20 SECONDS=60); fails when an answer is wrong
+	@$(STACK) run -- $(BIN)/python -m bench.load --users $(or $(USERS),20) --seconds $(or $(SECONDS),60)
+
 .PHONY: soak
 soak: ## Inject random faults for long (MINUTES=60) and check that nothing is lost
 	@$(STACK) setup && $(BIN)/python tests/faults/soak.py $(or $(MINUTES),60)
@@ -91,7 +95,7 @@ check: python ## Lint, formatting, types, import contracts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	MYPYPATH=$(subst $(space),:,$(strip $(SOURCES))):deploy/local:deploy/compose $(BIN)/mypy $(SOURCES) deploy/local/localstack \
-	    deploy/local/stack.py deploy/local/provision.py deploy/compose/runtime_lock.py $(wildcard deploy/*.py deploy/kubernetes/*.py)
+	    deploy/local/stack.py deploy/local/provision.py deploy/compose/runtime_lock.py $(wildcard deploy/*.py deploy/kubernetes/*.py deploy/observability/*.py)
 	$(BIN)/lint-imports
 
 .PHONY: fmt
