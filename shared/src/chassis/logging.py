@@ -3,12 +3,14 @@
 import logging
 import sys
 from datetime import UTC, datetime
+from types import TracebackType
 from typing import Any
 
 import orjson
 
 from chassis import context
 
+_log = logging.getLogger(__name__)
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
 
 
@@ -37,6 +39,13 @@ class JsonFormatter(logging.Formatter):
         return orjson.dumps(line, default=str, option=orjson.OPT_UTC_Z).decode()
 
 
+def _log_uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    if issubclass(kind, KeyboardInterrupt):
+        sys.__excepthook__(kind, error, trace)
+    else:
+        _log.critical("the process ends", exc_info=(kind, error, trace))
+
+
 def configure_logging(service: str, level: str = "INFO") -> None:
     """Send everything that is logged in this process to standard output as JSON lines."""
     # No line shows where it was logged, so none has to find that out: a quarter of what the access log costs
@@ -45,6 +54,9 @@ def configure_logging(service: str, level: str = "INFO") -> None:
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(JsonFormatter(service))
+    # Warnings, and an exception that ends the process, would go to standard error as plain text.
+    logging.captureWarnings(True)
+    sys.excepthook = _log_uncaught
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
