@@ -1,5 +1,6 @@
 """Any one process may be killed in the middle of the mission and started again: nothing is lost."""
 
+import json
 import os
 import random
 import subprocess
@@ -40,7 +41,9 @@ def stack(*arguments: str) -> str:
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("process", PROCESSES)
 def test_the_mission_survives_the_death_of(process: str) -> None:
-    environment("STACK_STATE")
+    table = json.loads((Path(environment("STACK_STATE")) / "table.json").read_text())
+    if process not in {row["name"] for row in table}:
+        pytest.skip("a server that somebody else runs")
     settings = {
         **os.environ,
         "GATEWAY_URL": environment("STACK_GATEWAY_URL"),
