@@ -73,6 +73,10 @@ python:
 test: ## Run every test against a throw-away stack of its own (ARGS=… for pytest, REPLICAS=n)
 	@$(STACK) run -- $(BIN)/python -m pytest $(ARGS)
 
+.PHONY: screenshots
+screenshots: ## Take the pictures in docs/screenshots anew
+	@$(STACK) run -- $(BIN)/python tests/web/screenshots.py
+
 .PHONY: bench
 bench: ## Measure and print tables for docs/performance.md (NAME=identity, subscription, catalog or watch for one)
 	@for name in $(or $(NAME),identity subscription catalog watch); do \
