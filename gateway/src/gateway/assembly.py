@@ -2,6 +2,7 @@
 
 import importlib
 import logging
+import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -100,11 +101,20 @@ def _exchange_class() -> type[Exchange]:
     return TracedExchange
 
 
+def _tls(addresses: list[str]) -> ssl.SSLContext:
+    """What certificates are checked with; only key sets may be elsewhere than at a service of the suite."""
+    if any(address.startswith("https:") for address in addresses):
+        return ssl.create_default_context()
+    # Trusts nobody, and saves the memory of all the authorities.
+    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
 @asynccontextmanager
 async def assemble(settings: GatewaySettings) -> AsyncIterator[Assembly]:
     """All parts, closed at the end."""
-    async with httpx.AsyncClient(trust_env=False, follow_redirects=False) as client:
-        keys = KeySet(jwks_over_http(client, settings.jwks_addresses()))
+    addresses = settings.jwks_addresses()
+    async with httpx.AsyncClient(trust_env=False, follow_redirects=False, verify=_tls(addresses)) as client:
+        keys = KeySet(jwks_over_http(client, addresses))
         revocations = Revocations()
         feed = RevocationFeed(
             revocations,

@@ -1,47 +1,36 @@
 """The gateway's process: the public port, the operations port and what goes on besides."""
 
 import asyncio
-import contextlib
 import gc
 import logging
 import resource
 import signal
 import socket
-from collections.abc import Iterator
 from typing import cast
 
 import uvicorn
-from fastapi import FastAPI
 from starlette.types import Receive, Scope, Send
 
 from chassis.logging import configure_logging
-from chassis.operations import operations_router
-from chassis.process import run_worker
+from chassis.operations import operations_app
+from chassis.process import EmbeddedServer, run_worker
 from chassis.tracing import configure_tracing
 from gateway.app import Gateway, Sweepable
-from gateway.assembly import Assembly, assemble, reload_routes
+from gateway.assembly import assemble, reload_routes
 from gateway.client import protocol_class
 from gateway.config import GatewaySettings
 
 _log = logging.getLogger(__name__)
 
 
-class _PublicServer(uvicorn.Server):
-    """Keeps the public port open; signals are the process's business."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
 async def _no_application(_scope: Scope, _receive: Receive, _send: Send) -> None:
     raise RuntimeError("requests are read by ClientConnection, not passed on as ASGI messages")
 
 
-def _public_server(gateway: Gateway) -> _PublicServer:
+def _public_server(gateway: Gateway) -> EmbeddedServer:
     settings = gateway.settings
 
-    server = _PublicServer(
+    server = EmbeddedServer(
         uvicorn.Config(
             _no_application,
             host=settings.host,
@@ -83,12 +72,6 @@ async def serve(gateway: Gateway, sockets: list[socket.socket] | None = None) ->
         sweeping.cancel()
 
 
-def _operations(assembly: Assembly) -> FastAPI:
-    app = FastAPI(title="gateway operations", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
-    app.include_router(operations_router(assembly.registry, assembly.checks))
-    return app
-
-
 def _raise_file_limit() -> None:
     """Two sockets for each exchange: the soft limit of many systems (1024) is meant for `select`."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -115,4 +98,5 @@ async def run() -> None:
             await serve(assembly.gateway)
 
         _calm_garbage_collector()
-        await run_worker({"public port": public, **assembly.tasks}, _operations(assembly), settings)
+        operations = operations_app(assembly.registry, assembly.checks)
+        await run_worker({"public port": public, **assembly.tasks}, operations, settings)

@@ -3,14 +3,21 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING
 
-from fastapi import APIRouter, Response
-from fastapi.responses import JSONResponse
 from prometheus_client import CollectorRegistry
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 
 from chassis import metrics
 from chassis.deadlines import within
 
+if TYPE_CHECKING:
+    from fastapi import APIRouter
+
+Endpoint = Callable[[Request], Awaitable[Response]]
 Check = Callable[[], Awaitable[None]]
 """Raises when the thing it looks at is not usable; the exception's text is shown to operators."""
 
@@ -33,22 +40,35 @@ async def run_checks(checks: Mapping[str, Check]) -> dict[str, str]:
     return dict(zip(checks, results, strict=True))
 
 
-def operations_router(registry: CollectorRegistry, checks: Mapping[str, Check]) -> APIRouter:
+def _endpoints(registry: CollectorRegistry, checks: Mapping[str, Check]) -> Mapping[str, Endpoint]:
     """Liveness looks at nothing but this process; readiness runs `checks` (its own database, not its peers)."""
-    router = APIRouter(include_in_schema=False)
 
-    @router.get("/livez")
-    async def live() -> JSONResponse:
+    async def live(_request: Request) -> Response:
         return JSONResponse({"status": "ok"})
 
-    @router.get("/readyz")
-    async def ready() -> JSONResponse:
+    async def ready(_request: Request) -> Response:
         results = await run_checks(checks)
         healthy = all(result == "ok" for result in results.values())
         return JSONResponse({"status": "ok" if healthy else "not ready", "checks": results}, 200 if healthy else 503)
 
-    @router.get("/metrics")
-    async def show_metrics() -> Response:
+    async def show_metrics(_request: Request) -> Response:
         return Response(metrics.render(registry), headers={"content-type": metrics.CONTENT_TYPE})
 
+    return {"/livez": live, "/readyz": ready, "/metrics": show_metrics}
+
+
+def operations_router(registry: CollectorRegistry, checks: Mapping[str, Check]) -> "APIRouter":
+    """The endpoints, to be included in a FastAPI application."""
+    from fastapi import APIRouter  # noqa: PLC0415 - costs memory, and the gateway has no use for it
+
+    router = APIRouter(include_in_schema=False)
+    for path, endpoint in _endpoints(registry, checks).items():
+        router.add_api_route(path, endpoint, response_model=None)
     return router
+
+
+def operations_app(registry: CollectorRegistry, checks: Mapping[str, Check]) -> Starlette:
+    """The endpoints alone, as an application of their own."""
+    app = Starlette(routes=[Route(path, endpoint) for path, endpoint in _endpoints(registry, checks).items()])
+    app.router.redirect_slashes = False
+    return app

@@ -2,13 +2,13 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
-from fastapi import FastAPI, Request, Response
-from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
 
 from chassis import context
 from chassis.errors import (
@@ -21,6 +21,9 @@ from chassis.errors import (
     ServiceError,
 )
 from chassis.security_events import SecurityEvents
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -154,6 +157,8 @@ class _Handlers:
         return problem_response(error, request)
 
     async def validation(self, request: Request, error: Exception) -> Response:
+        from fastapi.exceptions import RequestValidationError  # noqa: PLC0415 - see below
+
         assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this class alone
         refused = {FieldError(_pointer(e["loc"]), _message(e)): None for e in error.errors()}
         return self._answer(InvalidRequestError(errors=list(refused)), request)
@@ -173,8 +178,11 @@ class _Handlers:
         return self._answer(known.get(error.status_code, MalformedRequestError)(headers=error.headers), request)
 
 
-def install_problem_handlers(app: FastAPI) -> None:
+def install_problem_handlers(app: "FastAPI") -> None:
     """Make every error answer of `app` a problem document, and every refusal a security event."""
+    # FastAPI costs memory, and the gateway, which writes problem documents itself, has no use for it.
+    from fastapi.exceptions import RequestValidationError  # noqa: PLC0415
+
     handlers = _Handlers(SecurityEvents())
     app.add_exception_handler(RequestValidationError, handlers.validation)
     app.add_exception_handler(ServiceError, handlers.service_error)

@@ -46,8 +46,8 @@ def run_api(app: ASGIApp, settings: ProcessSettings) -> None:
     uvicorn.Server(server_config(app, settings, settings.port)).run()
 
 
-class _EmbeddedServer(uvicorn.Server):
-    """A server beside other tasks, which leaves signals to the worker."""
+class EmbeddedServer(uvicorn.Server):
+    """A server beside other tasks, which leaves signals to the process."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -83,7 +83,7 @@ async def run_worker(tasks: Mapping[str, Task], operations: ASGIApp, settings: P
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    server = _EmbeddedServer(server_config(operations, settings, settings.ops_port))
+    server = EmbeddedServer(server_config(operations, settings, settings.ops_port))
     serving = asyncio.create_task(server.serve(), name="operations")
     running = [asyncio.create_task(_supervise(name, task), name=name) for name, task in tasks.items()]
     stopping = asyncio.create_task(stop.wait())

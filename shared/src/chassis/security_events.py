@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from fastapi import Request
+from starlette.requests import Request
 
 from chassis.errors import Kind, ServiceError
 

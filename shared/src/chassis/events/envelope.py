@@ -12,7 +12,7 @@ from chassis import context
 from chassis.clock import to_rfc3339, utc_now
 from chassis.errors import ServiceError
 from chassis.ids import new_id
-from chassis.strict import parse_json
+from chassis.strict_json import parse_json
 
 CONTENT_TYPE = "application/cloudevents+json"
 # RabbitMQ 4 refuses 16 MiB; ours hold one aggregate, and a thousand times less is already a mistake.
