@@ -15,6 +15,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 NOBODY = 65534
 # Commands that only an image's root can run, and that leave nothing in the file system that programs need.
@@ -48,11 +49,15 @@ class ImageBuild:
         self.entrypoint: list[str] = []
         self._arguments = arguments
         self._workdir = folder
-        self._as = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.geteuid() == 0 else {}
+        interpreter = Path(sys.base_prefix) / "bin" / f"python3.{sys.version_info.minor}"
+        # An interpreter that root has made for itself can be run by root alone.
+        is_for_all = all(parent.stat().st_mode & 0o001 for parent in interpreter.resolve().parents)
+        nobody: dict[str, Any] = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
+        self._as = nobody if os.geteuid() == 0 and is_for_all else {}
         self._context = folder / "context"
         (folder / "bin").mkdir()
         # Not the interpreter of this environment, whose packages the image must not see.
-        (folder / "bin" / "python").symlink_to(Path(sys.base_prefix) / "bin" / f"python3.{sys.version_info.minor}")
+        (folder / "bin" / "python").symlink_to(interpreter)
         passed_on = {name: value for name, value in os.environ.items() if re.match(r"PIP_|SSL_|.*_proxy$", name, re.I)}
         self.environment = {**passed_on, "PATH": f"{folder / 'bin'}:{os.defpath}", "HOME": str(folder)}
         for source in context_files(root):
