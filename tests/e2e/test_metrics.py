@@ -78,7 +78,7 @@ def exposed(http: httpx.Client, someone_who_fails: Person) -> dict[str, set[str]
         return found
 
     # A heartbeat comes every ten seconds, and queues are looked at every five.
-    return until(lambda: (found := read()) and "queue" in found["event_heartbeat_age_seconds"] and found, 60)
+    return until(lambda: (found := read()) and "queue" in found["event_last_heartbeat_timestamp_seconds"] and found, 60)
 
 
 @pytest.fixture(scope="module")
