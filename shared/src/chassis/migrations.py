@@ -8,7 +8,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.environment import EnvironmentContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import MetaData, create_engine, text
+from sqlalchemy import MetaData, NullPool, create_engine, text
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -38,14 +38,14 @@ def downgrade(script_location: Path, database_url: str, revision: str) -> None:
 
 def run_environment(context: EnvironmentContext, metadata: MetaData) -> None:
     """The body of a service's `env.py`."""
-    engine = create_engine(driver_url(context.config.attributes["database_url"], "pymysql"))
+    # No pool: a step that fails gives the lock back, not only the connection to a pool.
+    engine = create_engine(driver_url(context.config.attributes["database_url"], "pymysql"), poolclass=NullPool)
     with engine.connect() as connection:
         _lock(connection)
         context.configure(connection=connection, target_metadata=metadata, compare_server_default=False)
         with context.begin_transaction():
             context.run_migrations()
         connection.commit()
-    engine.dispose()
 
 
 def _lock(connection: Connection) -> None:
