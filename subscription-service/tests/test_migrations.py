@@ -1,11 +1,14 @@
 """The schema: up, down and up again, and the same as the models."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import count, pairwise
+from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import create_engine, inspect, text
+from sqlalchemy import Engine, create_engine, event, inspect, text
 
 from chassis.migrations import OutdatedSchemaError, downgrade, known_revisions, require_schema, upgrade
 from chassis.sql import Database, driver_url
@@ -54,6 +57,75 @@ def _definitions(connection: object) -> dict[str, list[str]]:
         definition = connection.execute(text(f"SHOW CREATE TABLE {table}")).one()[1]  # type: ignore[attr-defined]
         found[table] = sorted(line.strip().rstrip(",") for line in definition.splitlines())
     return found
+
+
+class CutOffError(Exception):
+    """The process has ended, the server goes on."""
+
+
+@contextmanager
+def cut_off_after(statements: int) -> Iterator[None]:
+    """End a run when it has changed the schema so many times."""
+    made = count()
+
+    def before(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if statement.split()[0] in ("ALTER", "CREATE", "DROP", "UPDATE") and next(made) == statements:
+            raise CutOffError
+
+    event.listen(Engine, "before_cursor_execute", before)
+    try:
+        yield
+    finally:
+        event.remove(Engine, "before_cursor_execute", before)
+
+
+def run_cut_off_anywhere(run: Callable[[], None], undo: Callable[[], None]) -> int:
+    """Repeat `run` until it ends, cut off later each time, and `undo` it; how many times it was cut off."""
+    statements = 0
+    while True:
+        try:
+            with cut_off_after(statements):
+                run()
+        except CutOffError:
+            run()
+            undo()
+            statements += 1
+        else:
+            return statements
+
+
+def test_a_run_that_is_cut_off_is_taken_up_by_the_next(empty_database: str) -> None:
+    """A server commits each statement, so what a step has done stays. The first step begins with an empty database."""
+    revisions = known_revisions(SCRIPTS)[1][::-1]
+    upgrade(SCRIPTS, empty_database, revisions[0])
+    engine = create_engine(driver_url(empty_database, "pymysql"))
+    with engine.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO packages (id, status, version, name, created_at, updated_at) "
+                "VALUES (UNHEX('01'), 'active', 1, 'Family', '2026-01-01', '2026-01-01')"
+            )
+        )
+    for before, after in pairwise(revisions):
+
+        def up(revision: str = after) -> None:
+            upgrade(SCRIPTS, empty_database, revision)
+
+        def down(revision: str = before) -> None:
+            downgrade(SCRIPTS, empty_database, revision)
+
+        assert run_cut_off_anywhere(up, down) > 1
+        assert run_cut_off_anywhere(down, up) > 1
+        up()
+    with engine.connect() as connection:
+        made = _definitions(connection)
+        assert connection.execute(text("SELECT name, is_unindexed FROM packages")).all() == [("Family", 1)]
+    engine.dispose()
+    downgrade(SCRIPTS, empty_database, "base")
+    upgrade(SCRIPTS, empty_database)
+    with engine.connect() as connection:
+        assert _definitions(connection) == made
+    engine.dispose()
 
 
 async def test_a_process_is_not_ready_before_the_migrations(empty_database: str) -> None:

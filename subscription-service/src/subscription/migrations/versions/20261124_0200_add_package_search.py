@@ -3,6 +3,9 @@
 Copied from the tables as they were then. They begin empty and every package counts as unindexed: processes of the
 previous version go on knowing nothing of the search, those of this one look through the packages themselves until
 the worker has indexed what is there, and again whenever the previous version has written something.
+
+A server commits each statement, so a run may be cut off after any. Nothing is written to the tables before `packages`
+has its columns: until then they are made anew by the next run, from then on there is nothing left to do.
 """
 
 from typing import Any
@@ -22,19 +25,15 @@ OPTIONS: dict[str, Any] = {
     "mysql_charset": "utf8mb4",
     "mysql_collate": "utf8mb4_unicode_520_ci",
 }
+TABLES = ("package_search_totals", "package_genres", "package_name_parts")
 
 
 def upgrade() -> None:
     status = sa.String(length=16, collation="ascii_bin")
-    # One statement, so that the table is rebuilt once and a migration that fails here has changed nothing.
-    op.execute(
-        "ALTER TABLE packages "
-        "ADD COLUMN indexed_version INTEGER NOT NULL DEFAULT 0, "
-        "ADD COLUMN indexed_status VARCHAR(16) COLLATE ascii_bin NOT NULL DEFAULT '', "
-        "ADD COLUMN is_unindexed SMALLINT GENERATED ALWAYS AS "
-        "(CASE WHEN indexed_version <> version OR indexed_status <> status THEN 1 END) STORED, "
-        "ADD INDEX ix_packages_is_unindexed_id (is_unindexed, id)"
-    )
+    if _has_columns():
+        return
+    for table in TABLES:
+        op.drop_table(table, if_exists=True)
     op.create_table(
         "package_name_parts",
         sa.Column("status", status, nullable=False),
@@ -66,12 +65,27 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("status", "term", "shard", name="pk_package_search_totals"),
         **OPTIONS,
     )
+    # One statement, so that the table is rebuilt once.
+    op.execute(
+        "ALTER TABLE packages "
+        "ADD COLUMN indexed_version INTEGER NOT NULL DEFAULT 0, "
+        "ADD COLUMN indexed_status VARCHAR(16) COLLATE ascii_bin NOT NULL DEFAULT '', "
+        "ADD COLUMN is_unindexed SMALLINT GENERATED ALWAYS AS "
+        "(CASE WHEN indexed_version <> version OR indexed_status <> status THEN 1 END) STORED, "
+        "ADD INDEX ix_packages_is_unindexed_id (is_unindexed, id)"
+    )
 
 
 def downgrade() -> None:
-    for table in ("package_search_totals", "package_genres", "package_name_parts"):
-        op.drop_table(table)
-    op.execute(
-        "ALTER TABLE packages DROP INDEX ix_packages_is_unindexed_id, "
-        "DROP COLUMN is_unindexed, DROP COLUMN indexed_status, DROP COLUMN indexed_version"
-    )
+    for table in TABLES:
+        op.drop_table(table, if_exists=True)
+    if _has_columns():
+        op.execute(
+            "ALTER TABLE packages DROP INDEX ix_packages_is_unindexed_id, "
+            "DROP COLUMN is_unindexed, DROP COLUMN indexed_status, DROP COLUMN indexed_version"
+        )
+
+
+def _has_columns() -> bool:
+    columns = sa.inspect(op.get_bind()).get_columns("packages")
+    return any(column["name"] == "is_unindexed" for column in columns)
