@@ -40,8 +40,8 @@ class Exchange(OutgoingAnswer):
 
     __slots__ = (
         "_attempts", "_avoid", "_body", "_body_bytes", "_connection", "_error", "_gateway", "_headers", "_is_admitted",
-        "_is_dispatched", "_is_started", "_is_streaming", "_is_upgrade", "address", "deadline", "is_finished", "path",
-        "principal", "raw_headers", "route", "started", "target", "traceparent",
+        "_is_dispatched", "_is_started", "_is_streaming", "_is_upgrade", "_refused", "address", "deadline",
+        "is_finished", "path", "principal", "raw_headers", "route", "started", "target", "traceparent",
     )  # fmt: skip
 
     _client: "ClientConnection"
@@ -81,7 +81,7 @@ class Exchange(OutgoingAnswer):
         self._is_streaming = False
         # The service
         self._connection: UpstreamConnection | None = None
-        self._attempts = 0
+        self._attempts = self._refused = 0
         self._avoid: list[Endpoint] = []
         self.is_finished = False
 
@@ -248,8 +248,11 @@ class Exchange(OutgoingAnswer):
         """An address could not be reached; nothing has been sent, so any method may try another."""
         pool = self._gateway.pools[self.route.upstream]
         now = self._gateway.now()
+        self._refused += 1
         self._avoid.append(endpoint)
-        if len(self._avoid) < _MAX_ADDRESSES_TRIED and pool.balancer.pick(now, self._avoid) is not None:
+        if len(self._avoid) > 1 and pool.balancer.pick(now, self._avoid) is None:
+            self._avoid = [endpoint]  # all were tried; the first may be back while services restart in turn
+        if self._refused < _MAX_ADDRESSES_TRIED and pool.balancer.pick(now, self._avoid) is not None:
             pool.retries += 1
             self._dispatch()
             return

@@ -74,6 +74,8 @@ class RecordingUpstream:
     port: int = 0
     _server: asyncio.Server | None = None
     _writers: set[asyncio.StreamWriter] = field(default_factory=set)
+    _busy: set[asyncio.StreamWriter] = field(default_factory=set)
+    _last_left: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def url(self) -> str:
@@ -97,6 +99,18 @@ class RecordingUpstream:
             await asyncio.sleep(0)
             self._server = None
 
+    async def drain(self) -> None:
+        """Stop as a service does that is told to: take no more, finish what is under way, hang up."""
+        server, self._server = self._server, None
+        if server is not None:
+            server.close()
+            for writer in self._writers - self._busy:
+                writer.close()
+            await server.wait_closed()
+            if self._writers:
+                self._last_left.clear()
+                await self._last_left.wait()
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
         self._writers.add(writer)
@@ -107,18 +121,23 @@ class RecordingUpstream:
                     self.bytes_received -= len(request.raw_head)
                     await self.paths.get(path, _not_found)(Exchange(request, reader, writer))
                     continue
+                self._busy.add(writer)
                 self.requests.append(request)
                 exchange = Exchange(request, reader, writer)
                 handler = self.paths.get(path, self.handler)
                 if not getattr(handler, "reads_body_itself", False):
                     await self._read_body(request, reader)
                 await handler(exchange)
-                if exchange.close:
+                self._busy.discard(writer)
+                if exchange.close or self._server is None:
                     break
         except (ConnectionError, asyncio.IncompleteReadError):
             self.lost += 1
         finally:
             self._writers.discard(writer)
+            self._busy.discard(writer)
+            if not self._writers:
+                self._last_left.set()
             writer.close()
 
     async def _read_head(self, reader: asyncio.StreamReader) -> RecordedRequest | None:

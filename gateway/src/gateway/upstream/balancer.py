@@ -32,7 +32,12 @@ class Endpoint:
     _failures: int = 0
 
     def unreachable(self, now: float) -> None:
-        """It could not be connected to: leave it out, longer each time."""
+        """It could not be connected to: leave it out, longer each time.
+
+        Many requests may find out at the same moment; that is one time.
+        """
+        if now < self.ejected_until:
+            return
         pause = min(_FIRST_EJECTION_SECONDS * 2**self._failures, _LONGEST_EJECTION_SECONDS)
         self._failures += 1
         self.ejected_until = now + pause
