@@ -14,6 +14,7 @@ from chassis.errors import (
     BodyTooLargeError,
     ForbiddenError,
     MalformedRequestError,
+    MethodNotAllowedError,
     NotFoundError,
     ServiceError,
     UnauthenticatedError,
@@ -23,6 +24,7 @@ from chassis.problems import MEDIA_TYPE, Problem, problem_responses
 from chassis.tokens import InvalidTokenError
 from gateway.errors import (
     BadGatewayError,
+    DocumentationUnavailableError,
     GatewayTimeoutError,
     HeadersTooLargeError,
     RateLimitedError,
@@ -32,6 +34,7 @@ from gateway.errors import (
     UpstreamUnavailableError,
     UriTooLongError,
 )
+from gateway.openapi_schemas import IF_NONE_MATCH, TAGS, add_examples, tidy, tidy_operation
 from gateway.routing import LOCAL, Access, Route
 
 _log = logging.getLogger(__name__)
@@ -111,6 +114,12 @@ def _conflicts(all_components: Iterable[Mapping[tuple[str, str], Any]]) -> set[t
         if not more:
             return conflicting
         conflicting |= more
+
+
+def _plain_name(name: str) -> str:
+    """What a person would call a component that is named after a generic class: GenrePage, not Page_GenreRead_."""
+    match = re.fullmatch(r"Page_(\w+?)(?:Read)?_", name)
+    return f"{match[1]}Page" if match else name
 
 
 _PROBLEM = {"$ref": "#/components/schemas/Problem"}
@@ -218,13 +227,17 @@ def _collect(
         seen.add(operation.get("operationId", ""))
         operation.setdefault("tags", [route.upstream])
         operation["security"] = [] if route.access is Access.PUBLIC else [{"accessToken": []}]
+        tidy_operation(operation)
+        parameters = operation.setdefault("parameters", [])
+        if "304" in operation.get("responses", {}) and IF_NONE_MATCH["name"] not in {p["name"] for p in parameters}:
+            parameters.append(IF_NONE_MATCH)
         _add_problems(operation, route, shared_responses)
         paths.setdefault(found, {})[route.method.lower()] = operation
     return paths
 
 
 def _own_components() -> dict[tuple[str, str], Any]:
-    problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+    problem = tidy(Problem.model_json_schema(ref_template="#/components/schemas/{model}"))
     own: dict[tuple[str, str], Any] = {("schemas", name): schema for name, schema in problem.pop("$defs", {}).items()}
     own["schemas", "Problem"] = problem
     own["headers", "XRequestId"] = {"description": "Id of this request, for support.", "schema": {"type": "string"}}
@@ -240,18 +253,32 @@ def merge(documents: Mapping[str, Document], routes: Sequence[Route]) -> dict[st
     tables = {name: {k: v for k, v in table.items() if k not in own} for name, table in tables.items()}
     conflicting = _conflicts(tables.values())
     names = {
-        upstream: {(section, name): f"{upstream.capitalize()}{name}" for section, name in conflicting & table.keys()}
+        upstream: {
+            (section, name): (upstream.capitalize() if (section, name) in conflicting else "") + _plain_name(name)
+            for section, name in table
+        }
         for upstream, table in tables.items()
     }
     available = dict(own)
     for upstream, table in tables.items():
         for (section, name), value in table.items():
-            available[section, names[upstream].get((section, name), name)] = _rename(value, names[upstream])
+            renamed = _rename(value, names[upstream])
+            available[section, names[upstream][section, name]] = tidy(renamed) if section == "schemas" else renamed
     shared_responses: dict[str, Any] = {}
     paths = {**_collect(documents, routes, names, shared_responses), **_local_paths()}
     available |= {("responses", name): response for name, response in shared_responses.items()}
+    schemas = {name: value for (section, name), value in available.items() if section == "schemas"}
+    for operation in [operation for path in paths.values() for operation in path.values()]:
+        add_examples(operation, schemas)
     components: dict[str, Any] = {
-        "securitySchemes": {"accessToken": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}}
+        "securitySchemes": {
+            "accessToken": {
+                "type": "http",
+                "scheme": "bearer",
+                "bearerFormat": "JWT",
+                "description": "The `accessToken` that `POST /v1/auth/login` answers; it lives for ten minutes.",
+            }
+        }
     }
     needed, missing = set(), list(_references(paths))
     while missing:
@@ -262,9 +289,15 @@ def merge(documents: Mapping[str, Document], routes: Sequence[Route]) -> dict[st
         components.setdefault(section, {})[name] = available[section, name]
     return {
         "openapi": "3.1.0",
-        "info": {"title": "Movie package suite", "version": "1.0.0", "description": _DESCRIPTION},
-        "servers": [{"url": "/"}],
-        "paths": dict(sorted(paths.items())),
+        "info": {
+            "title": "Movie package suite",
+            "version": "1.0.0",
+            "description": _DESCRIPTION,
+            "license": {"name": "MIT", "identifier": "MIT"},
+        },
+        "servers": [{"url": "/", "description": "The gateway that serves this document"}],
+        "tags": [{"name": name, "description": description} for name, description in TAGS.items()],
+        "paths": paths,
         "components": components,
     }
 
@@ -306,15 +339,16 @@ class Documentation:
         return not self._missing()
 
     def problems(self, routes: Sequence[Route]) -> dict[str, Mapping[str, Any]]:
-        """Every problem that some route can answer, by its code."""
+        """Every problem that some request can meet, by its code."""
         found: dict[str, Mapping[str, Any]] = {}
         for path in merge(self._documents, routes)["paths"].values():
             for operation in path.values():
                 for response in operation["responses"].values():  # those with a reference follow below
                     for example in response.get("content", {}).get(MEDIA_TYPE, {}).get("examples", {}).values():
                         found.setdefault(example["value"]["code"], example["value"])
-        for route in routes:
-            for response in _gateway_problems(route, has_body=True).values():
+        of_no_operation = problem_responses(MethodNotAllowedError, DocumentationUnavailableError)
+        for responses in (of_no_operation, *(_gateway_problems(route, has_body=True) for route in routes)):
+            for response in responses.values():
                 for code, example in response["content"][MEDIA_TYPE]["examples"].items():
                     found.setdefault(code, example["value"])
         return dict(sorted(found.items()))
