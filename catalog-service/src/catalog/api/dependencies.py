@@ -90,6 +90,9 @@ def not_modified(etag: str) -> Response:
     return Response(status_code=304, headers={**_PRIVATE, "etag": etag})
 
 
+NOT_MODIFIED: dict[int | str, dict[str, Any]] = {304: {"description": "What you have is current."}}
+
+
 def answer(request: Request, model: BaseModel, headers: Mapping[str, str] | None = None) -> Response:
     """`model` as a tagged answer."""
     body = model.model_dump_json(by_alias=True).encode()

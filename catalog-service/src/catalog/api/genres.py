@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import Depends, Path, Query, Request, Response
 from pydantic import Field
 
-from catalog.api.dependencies import SearchText, ServicesDep, answer, sort_validator, split_sort
+from catalog.api.dependencies import NOT_MODIFIED, SearchText, ServicesDep, answer, sort_validator, split_sort
 from catalog.api.schemas.genres import GenreRead
 from catalog.domain.errors import GenreNotFoundError
 from catalog.domain.genres import GenreStatus
@@ -25,7 +25,12 @@ _SortText = Annotated[str, *sort_validator([key.value for key in GenreSortKey])]
 _ALWAYS = (UnauthenticatedError, InvalidTokenError, StoreUnavailableError, InvalidRequestError)
 
 
-@router.get("/v1/genres", summary="List genres", response_model=Page[GenreRead], responses=problem_responses(*_ALWAYS))
+@router.get(
+    "/v1/genres",
+    summary="List genres",
+    response_model=Page[GenreRead],
+    responses=NOT_MODIFIED | problem_responses(*_ALWAYS),
+)
 async def list_genres(  # noqa: PLR0913 - these are the parameters of the query
     request: Request,
     services: ServicesDep,
@@ -33,7 +38,9 @@ async def list_genres(  # noqa: PLR0913 - these are the parameters of the query
     name: Annotated[SearchText | None, Query(description="Found anywhere, without regard to case or accents.")] = None,
     ids: Annotated[list[ExternalId] | None, Query(max_length=100, description="Only these.")] = None,
     status: Annotated[GenreStatus | None, Query(description="`retired`: no longer listed by TMDB.")] = None,
-    min_movies: Annotated[QueryInt, Field(ge=0, le=2**31 - 1), Query(alias="minMovies")] = 0,
+    min_movies: Annotated[
+        QueryInt, Field(ge=0, le=2**31 - 1), Query(alias="minMovies", description="Genres of so many movies.")
+    ] = 0,
     sort: Annotated[_SortText, Query(description="`-` in front for descending.")] = "name",
 ) -> Response:
     key, descending = split_sort(sort)
@@ -50,9 +57,11 @@ async def list_genres(  # noqa: PLR0913 - these are the parameters of the query
     "/v1/genres/{genreId}",
     summary="Read a genre",
     response_model=GenreRead,
-    responses=problem_responses(*_ALWAYS, GenreNotFoundError),
+    responses=NOT_MODIFIED | problem_responses(*_ALWAYS, GenreNotFoundError),
 )
 async def read_genre(
-    request: Request, services: ServicesDep, genre_id: Annotated[ExternalId, Path(alias="genreId", examples=[28])]
+    request: Request,
+    services: ServicesDep,
+    genre_id: Annotated[ExternalId, Path(alias="genreId", description="The genre's TMDB id.", examples=[28])],
 ) -> Response:
     return answer(request, GenreRead.model_validate(await services.genres.get_genre(genre_id)))

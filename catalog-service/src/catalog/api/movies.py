@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import Depends, Path, Query, Request, Response
 
 from catalog.api.dependencies import (
+    NOT_MODIFIED,
     LanguageCode,
     QueryDate,
     Rating,
@@ -64,7 +65,7 @@ def _filter(  # noqa: PLR0913 - these are the parameters of the query
     ] = None,
     released_from: Annotated[QueryDate | None, Query(alias="releasedFrom", description="Inclusive.")] = None,
     released_to: Annotated[QueryDate | None, Query(alias="releasedTo", description="Inclusive.")] = None,
-    min_rating: Annotated[Rating | None, Query(alias="minRating")] = None,
+    min_rating: Annotated[Rating | None, Query(alias="minRating", description="Average vote, inclusive.")] = None,
     language: Annotated[LanguageCode | None, Query(description="Original language, ISO 639-1.")] = None,
 ) -> MovieFilter:
     return MovieFilter(
@@ -89,7 +90,7 @@ def _order(
     LIST_PATH,
     summary="List the movies that you may see",
     response_model=Page[MovieRead],
-    responses=problem_responses(*_ALWAYS),
+    responses=NOT_MODIFIED | problem_responses(*_ALWAYS),
 )
 async def list_movies(  # noqa: PLR0913 - these are the parameters of the query
     request: Request,
@@ -115,13 +116,14 @@ async def list_movies(  # noqa: PLR0913 - these are the parameters of the query
     "/v1/movies/{movieId}",
     summary="Read a movie",
     response_model=MovieRead,
-    responses=problem_responses(*_ALWAYS, MovieNotFoundError, MovieNotInYourGenresError, MovieLookupUnavailableError),
+    responses=NOT_MODIFIED
+    | problem_responses(*_ALWAYS, MovieNotFoundError, MovieNotInYourGenresError, MovieLookupUnavailableError),
 )
 async def read_movie(
     request: Request,
     principal: CurrentPrincipal,
     services: ServicesDep,
-    movie_id: Annotated[ExternalId, Path(alias="movieId", examples=[603])],
+    movie_id: Annotated[ExternalId, Path(alias="movieId", description="The movie's TMDB id.", examples=[603])],
 ) -> Response:
     movie = await services.movies.get_movie(principal, movie_id)
     snapshot = await services.view.current()

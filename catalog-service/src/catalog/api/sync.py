@@ -2,7 +2,7 @@
 
 from fastapi import Depends, Request, Response
 
-from catalog.api.dependencies import ServicesDep, answer
+from catalog.api.dependencies import NOT_MODIFIED, ServicesDep, answer
 from catalog.api.schemas.sync import SyncRead
 from catalog.domain.errors import SyncRunningError
 from chassis.app import service_router
@@ -21,7 +21,7 @@ _ALWAYS = (UnauthenticatedError, InvalidTokenError, ForbiddenError, StoreUnavail
     "/v1/sync",
     summary="Read the state of the synchronisation with TMDB",
     response_model=SyncRead,
-    responses=problem_responses(*_ALWAYS),
+    responses=NOT_MODIFIED | problem_responses(*_ALWAYS),
 )
 async def read_sync(request: Request, services: ServicesDep) -> Response:
     return answer(request, SyncRead.from_status(await services.sync.status()))

@@ -90,14 +90,14 @@ async def list_users(  # noqa: PLR0913 - one per query parameter
     resources: CurrentResources,
     _: CurrentAdministrator,
     page: PageParams,
-    ids: Annotated[list[Id] | None, Query(max_length=1000)] = None,
+    ids: Annotated[list[Id] | None, Query(max_length=1000, description="Only these.")] = None,
     email: Annotated[str | None, Query(max_length=254, description="The whole address.")] = None,
     q: Annotated[
         str | None, Query(min_length=1, max_length=100, description="Matches name or e-mail address anywhere.")
     ] = None,
-    role: Role | None = None,
-    status: Status | None = None,
-    sort: UserSort = UserSort.CREATED_AT,
+    role: Annotated[Role | None, Query(description="Only those with this role.")] = None,
+    status: Annotated[Status | None, Query(description="Only those in this state.")] = None,
+    sort: Annotated[UserSort, Query(description="`-` in front for descending.")] = UserSort.CREATED_AT,
 ) -> Page[UserRead]:
     found = await resources.accounts.list_users(UserFilter(ids, email, q, role, status), sort, page)
     add_page_headers(request, response, page, found.total)

@@ -53,7 +53,7 @@ def _parse_flag(value: Any) -> Any:
     return value
 
 
-PackageId = Annotated[Id, Path(alias="packageId")]
+PackageId = Annotated[Id, Path(alias="packageId", description="The package's id.")]
 QueryFlag = Annotated[bool, BeforeValidator(_parse_flag)]
 
 
@@ -107,8 +107,8 @@ async def list_packages(  # noqa: PLR0913 - FastAPI injects each
         list[ExternalId] | None,
         Query(alias="genreIds", max_length=100, description="Packages whose newest version has any of these genres."),
     ] = None,
-    status: Annotated[PackageStatus | None, Query()] = None,
-    sort: Annotated[PackageSort, Query()] = "name",
+    status: Annotated[PackageStatus | None, Query(description="Only those in this state.")] = None,
+    sort: Annotated[PackageSort, Query(description="`-` in front for descending.")] = "name",
 ) -> Response:
     """Active packages and, for those who are subscribed to them or administer them, archived ones."""
     query = PackageQuery(

@@ -31,7 +31,7 @@ from subscription.domain.subscriptions import (
 
 router = service_router(prefix="/v1/subscriptions", tags=["subscriptions"], dependencies=[Depends(authenticated)])
 
-SubscriptionId = Annotated[Id, Path(alias="subscriptionId")]
+SubscriptionId = Annotated[Id, Path(alias="subscriptionId", description="The subscription's id.")]
 SubscriptionSort = Literal["createdAt", "-createdAt", "expiresAt", "-expiresAt"]
 _SORT_KEYS = {"createdAt": SubscriptionSortKey.CREATED_AT, "expiresAt": SubscriptionSortKey.EXPIRES_AT}
 
@@ -77,8 +77,8 @@ async def list_subscriptions(  # noqa: PLR0913 - FastAPI injects each
     caller: CurrentPrincipal,
     resources: CurrentResources,
     page: PageParams,
-    status: Annotated[SubscriptionStatus | None, Query()] = None,
-    package_id: Annotated[Id | None, Query(alias="packageId")] = None,
+    status: Annotated[SubscriptionStatus | None, Query(description="Only those in this state.")] = None,
+    package_id: Annotated[Id | None, Query(alias="packageId", description="Only those to this package.")] = None,
     user_id: Annotated[
         Id | None, Query(alias="userId", description="Whose; somebody else's only for an administrator.")
     ] = None,

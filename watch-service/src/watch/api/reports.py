@@ -78,7 +78,7 @@ async def list_user_reports(
 )
 async def get_user_report(
     request: Request,
-    user_id: Annotated[Id, Path(alias="userId")],
+    user_id: Annotated[Id, Path(alias="userId", description="The user's id.")],
     principal: CurrentPrincipal,
     reports: Reports,
     period: PeriodParams,

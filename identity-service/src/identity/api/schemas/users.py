@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, ConfigDict, Field
 
 from chassis.fields import Id, RequestModel, ResponseModel, Timestamp
 from identity.api.schemas.fields import Email, Name, NewPassword, NotNull, Password
@@ -26,6 +26,9 @@ class UserCreate(RequestModel):
 
 class UserUpdate(RequestModel):
     """Members that are left out stay as they are."""
+
+    # What everybody may send, in place of all members at once.
+    model_config = ConfigDict(json_schema_extra={"examples": [{"name": "Ann"}]})
 
     name: Annotated[Name | None, NotNull] = None
     email: Annotated[Email | None, NotNull] = None

@@ -9,7 +9,10 @@ from chassis.fields import Id, RequestModel, ResponseModel, Timestamp
 from subscription.api.schemas.packages import GenreRead, genre_reads
 from subscription.domain.subscriptions import Subscription, SubscriptionStatus
 
-Expiry = Annotated[Timestamp | None, Field(description="When access ends by itself, in the future; null for never.")]
+Expiry = Annotated[
+    Timestamp | None,
+    Field(description="When access ends by itself, in the future; null for never.", examples=["2099-12-31T23:59:59Z"]),
+]
 
 
 class SubscriptionCreate(RequestModel):
