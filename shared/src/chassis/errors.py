@@ -71,7 +71,9 @@ class MalformedRequestError(ServiceError):
     code = "malformed-request"
     kind = Kind.MALFORMED
     title = "Malformed request"
-    default_detail = "The request could not be read."
+    default_detail = (
+        "The request could not be read. Check its path, headers and query against the documentation at /docs."
+    )
 
 
 class MalformedJsonError(MalformedRequestError):
@@ -91,14 +93,16 @@ class BodyTooLargeError(ServiceError):
     code = "body-too-large"
     kind = Kind.TOO_LARGE
     title = "Body too large"
-    default_detail = "The body is larger than this API accepts."
+    default_detail = "The body is larger than this API accepts. Send less at once."
 
 
 class InvalidRequestError(ServiceError):
     code = "invalid-request"
     kind = Kind.INVALID
     title = "Invalid request"
-    default_detail = "Some of the input was refused; 'errors' says which and why."
+    default_detail = (
+        "Some of the input was refused; 'errors' says which and why. Correct it and send the request again."
+    )
 
 
 class UnauthenticatedError(ServiceError):
@@ -112,21 +116,21 @@ class ForbiddenError(ServiceError):
     code = "forbidden"
     kind = Kind.FORBIDDEN
     title = "Forbidden"
-    default_detail = "Your account is not allowed to do this."
+    default_detail = "Your account is not allowed to do this. Ask an administrator, or log in with an account that is."
 
 
 class NotFoundError(ServiceError):
     code = "not-found"
     kind = Kind.NOT_FOUND
     title = "Not found"
-    default_detail = "There is nothing at this address."
+    default_detail = "There is nothing at this address. /docs lists the addresses that there are."
 
 
 class MethodNotAllowedError(ServiceError):
     code = "method-not-allowed"
     kind = Kind.METHOD_NOT_ALLOWED
     title = "Method not allowed"
-    default_detail = "This resource does not support that method; 'Allow' lists those it does."
+    default_detail = "This resource does not support that method. Use one of those that 'Allow' lists."
 
 
 class PreconditionFailedError(ServiceError):

@@ -12,7 +12,7 @@ class GenreNotFoundError(NotFoundError):
 class MovieNotFoundError(NotFoundError):
     code = "movie-not-found"
     title = "Movie not found"
-    default_detail = "There is no movie with this id."
+    default_detail = "There is no movie with this id. List the movies to find the one you mean."
 
 
 class MovieNotInYourGenresError(ForbiddenError):

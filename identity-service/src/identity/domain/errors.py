@@ -53,7 +53,9 @@ class InvalidResetTokenError(ServiceError):
 class InvalidCurrentPasswordError(ForbiddenError):
     code = "invalid-current-password"
     title = "Wrong current password"
-    default_detail = "The current password is wrong."
+    default_detail = (
+        "The current password is wrong. Check it, or ask for a new password at POST /v1/auth/password/forgot."
+    )
 
 
 class ReauthenticationRequiredError(ForbiddenError):
@@ -72,13 +74,13 @@ class LastAdminError(ServiceError):
 class UserNotFoundError(NotFoundError):
     code = "user-not-found"
     title = "User not found"
-    default_detail = "There is no user with this id."
+    default_detail = "There is no user with this id. List the users to find the one you mean."
 
 
 class SessionNotFoundError(NotFoundError):
     code = "session-not-found"
     title = "Session not found"
-    default_detail = "You have no session with this id."
+    default_detail = "You have no session with this id. List your sessions to see which there are."
 
 
 class TooManyRequestsError(ServiceError):

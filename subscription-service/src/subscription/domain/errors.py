@@ -18,7 +18,7 @@ class PackageVersionNotFoundError(ServiceError):
     code = "package-version-not-found"
     kind = Kind.NOT_FOUND
     title = "Package version not found"
-    default_detail = "The package has no version of this number. Versions count from 1 without gaps."
+    default_detail = "The package has no version of this number. List its versions to see which there are."
 
 
 class PackageNameTakenError(ServiceError):
@@ -47,7 +47,9 @@ class UnknownGenreError(ServiceError):
     code = "unknown-genre"
     kind = Kind.INVALID
     title = "Unknown genre"
-    default_detail = "A package can only hold genres that the catalog lists as active; 'errors' says which are not."
+    default_detail = (
+        "A package can only hold genres that the catalog lists as active; 'errors' says which are not. Leave these out."
+    )
 
 
 class UnknownUserError(ServiceError):
@@ -56,7 +58,9 @@ class UnknownUserError(ServiceError):
     code = "unknown-user"
     kind = Kind.INVALID
     title = "Unknown user"
-    default_detail = "Only active users can be subscribed; 'errors' says which are unknown or disabled."
+    default_detail = (
+        "Only active users can be subscribed; 'errors' says which are unknown or disabled. Leave these out."
+    )
 
 
 class SubscriptionNotFoundError(ServiceError):

@@ -32,4 +32,4 @@ class UserDeletedError(ForbiddenError):
 
     code = "user-deleted"
     title = "User deleted"
-    default_detail = "This account has been deleted, so nothing can be stored for it any more."
+    default_detail = "This account has been deleted, so nothing can be stored for it any more. Register again."
