@@ -125,6 +125,8 @@ NewVisitor = Callable[..., Awaitable[Visitor]]
 
 async def open_visitor(context: BrowserContext, origin: str, language: str = "en") -> Visitor:
     """A visitor with a new tab at the beginning of the page."""
+    # A machine that does much else besides may be slow; nothing here is about speed.
+    context.set_default_timeout(60_000)
     await context.add_init_script(_REPORT_VIOLATIONS)
     page = await context.new_page()
     visitor = Visitor(page, origin, {})
