@@ -52,19 +52,24 @@ def tidy(schema: Any) -> Any:
     return tidied
 
 
+def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """`schema` without null: a query has none, and a body that may be left out is left out."""
+    present = [member for member in schema.get("anyOf", []) if member != {"type": "null"}]
+    if len(present) != 1:
+        return schema
+    return {**{key: value for key, value in schema.items() if key != "anyOf"}, **present[0]}
+
+
 def tidy_operation(operation: dict[str, Any]) -> None:
     """The same for every schema of an operation."""
     for parameter in operation.get("parameters", []):
-        schema = tidy(parameter.get("schema", {}))
-        # A query has no null; left out is left out.
-        present = [member for member in schema.get("anyOf", []) if member != {"type": "null"}]
-        if len(present) == 1:
-            schema = {**{key: value for key, value in schema.items() if key != "anyOf"}, **present[0]}
-        parameter["schema"] = schema
-    for part in (operation.get("requestBody", {}), *operation.get("responses", {}).values()):
+        parameter["schema"] = _without_null(tidy(parameter.get("schema", {})))
+    body = operation.get("requestBody", {})
+    for part in (body, *operation.get("responses", {}).values()):
         for content in part.get("content", {}).values():
             if "schema" in content:
-                content["schema"] = tidy(content["schema"])
+                schema = tidy(content["schema"])
+                content["schema"] = _without_null(schema) if part is body else schema
 
 
 def example_of(schema: Mapping[str, Any], schemas: Schemas) -> Any:
