@@ -73,6 +73,10 @@ python:
 test: ## Run every test against a throw-away stack of its own (ARGS=… for pytest, REPLICAS=n)
 	@$(STACK) run -- $(BIN)/python -m pytest $(ARGS)
 
+.PHONY: api-document
+api-document: ## Write docs/openapi.json anew, after a change of the API that is meant
+	@$(STACK) run -- env WRITE_API_DOCUMENT=1 $(BIN)/python -m pytest -q tests/e2e/test_document_rules.py
+
 .PHONY: screenshots
 screenshots: ## Take the pictures in docs/screenshots anew
 	@$(STACK) run -- $(BIN)/python tests/web/screenshots.py
