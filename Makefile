@@ -77,6 +77,10 @@ test: ## Run every test against a throw-away stack of its own (ARGS=… for pyte
 api-document: ## Write docs/openapi.json anew, after a change of the API that is meant
 	@$(STACK) run -- env WRITE_API_DOCUMENT=1 $(BIN)/python -m pytest -q tests/e2e/test_document_rules.py
 
+.PHONY: client-typescript
+client-typescript: ## Make a TypeScript client of docs/openapi.json and compile it (needs node and npm)
+	@cd tests/clients/typescript && npm ci --silent --no-audit --no-fund && npm run --silent generate && npm run --silent check
+
 .PHONY: screenshots
 screenshots: ## Take the pictures in docs/screenshots anew
 	@$(STACK) run -- $(BIN)/python tests/web/screenshots.py
