@@ -69,7 +69,7 @@ def cut_off_after(statements: int) -> Iterator[None]:
     made = count()
 
     def before(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        if statement.split()[0] in ("ALTER", "CREATE", "DROP", "UPDATE") and next(made) == statements:
+        if statement.split(maxsplit=1)[0] in ("ALTER", "CREATE", "DROP", "UPDATE") and next(made) == statements:
             raise CutOffError
 
     event.listen(Engine, "before_cursor_execute", before)

@@ -38,8 +38,8 @@ from subscription.storage.totals import TotalRepository
 EXAMPLES = int(os.environ.get("SEARCH_EXAMPLES", "8"))
 GENRES = (1, 2, 3, 2**31 - 1)
 # Letters that differ by case or accent, expand to two weights, have none of their own or lie beyond the basic plane;
-# blanks, what LIKE takes for wildcards, and what escapes them.
-ALPHABET = "aAáb ßsſœoeﬁi%_|\\'-\u00a0\u0301\u200bﷺ漢😀🎬Σσς"
+# blanks, what LIKE takes for wildcards, and what escapes them; a Chinese character with its radical and its sign.
+ALPHABET = "aAáb ßsſœoeﬁi%_|\\'-\u00a0\u0301\u200bﷺ漢一⼀㊀😀🎬Σσς"
 texts = st.text(ALPHABET, min_size=1, max_size=6).map(lambda value: unicodedata.normalize("NFC", value))
 names = st.one_of(texts, st.lists(texts, min_size=2, max_size=20).map(lambda found: " ".join(found)[:100]))
 genre_sets = st.sets(st.sampled_from(GENRES), min_size=1).map(lambda found: tuple(sorted(found)))
@@ -260,6 +260,16 @@ async def test_filters_find_what_a_look_at_every_package_finds(
             await world.check((parts or [name])[0], frozenset(genre_ids))
 
     await asyncio.to_thread(run)
+
+
+async def test_what_like_tells_apart_is_told_apart_and_counted_so(api: Any, user: Any) -> None:
+    stem = new_id().hex
+    for number, sign in enumerate("一⼀㊀"):
+        await api.new_package(name=f"{stem} {sign} {number}")
+    for sign, expected in (("一", ["一"]), ("⼀", ["⼀", "㊀"]), ("㊀", ["⼀", "㊀"])):
+        answer = await user("GET", f"/v1/packages?name={stem} {sign}&sort=createdAt")
+        assert [one["name"].split()[1] for one in answer.json()["data"]] == expected
+        assert answer.headers["x-total-count"] == str(len(expected))
 
 
 async def test_many_writers_at_once_are_all_answered_and_counted(api: Any, admin: Any, user: Any) -> None:

@@ -22,6 +22,8 @@ SHORT_BYTES = 9
 # Weights never change under a collation's name, so a process asks for each character once.
 _known: dict[str, bytes] = {}
 _KNOWN_LIMIT = 20_000
+# Begins the weights that are made of a code point; nothing begins with the byte above it.
+_MADE = 0xFB
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +60,18 @@ async def codes_of(session: AsyncSession, characters: Collection[str]) -> Mappin
         ]
         row = (await session.execute(select(*columns))).one()
         for character, weights in zip(asked, row, strict=True):
-            own = bytes.fromhex(weights)[:-2]
-            codes[character] = _known[character] = bytes([len(own)]) + own
+            codes[character] = _known[character] = _code_of(character, bytes.fromhex(weights)[:-2])
     return codes
+
+
+def _code_of(character: str, weights: bytes) -> bytes:
+    # Most Chinese characters are in no table of weights: theirs are made of the code point. LIKE takes such a one for
+    # itself only, even where a radical or a sign in a circle has the same weights and `=` takes them for one.
+    if len(weights) == 4 and weights[0] == _MADE:
+        code_point = (weights[1] & 0x3F) << 15 | (weights[2] & 0x7F) << 8 | weights[3]
+        if code_point == ord(character):
+            weights = bytes([_MADE + 1]) + weights[1:]
+    return bytes([len(weights)]) + weights
 
 
 def encoded(text: str, codes: Mapping[str, bytes]) -> bytes:

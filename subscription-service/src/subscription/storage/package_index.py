@@ -3,10 +3,10 @@
 import random
 import uuid
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import and_, delete, select, update
+from sqlalchemy import Table, and_, delete, select, update
 from sqlalchemy.dialects.mysql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -20,6 +20,8 @@ from subscription.storage.tables import (
 )
 
 _SHARDS = 16
+Term = tuple[str, bytes]
+"""A status and what is counted among its packages."""
 
 
 def name_term(code: bytes, *, is_start: bool) -> bytes:
@@ -71,11 +73,10 @@ class PackageIndex:
 
         Near the end of a transaction, because the totals are rows that every writer shares.
         """
-        changes = await self._remove(package_ids)
         columns = (packages.c.id, packages.c.status, packages.c.name)
         rows = (await self._session.execute(select(*columns).where(packages.c.id.in_(package_ids)))).all()
-        changes.update(await self._insert_parts(rows))
-        changes.update(await self._insert_genres({row.id: row.status for row in rows}))
+        changes = await self._replace(package_name_parts, package_ids, await self._parts(rows), _part_terms)
+        changes.update(await self._replace(package_genres, package_ids, await self._genres(rows), _genre_terms))
         await self._session.execute(
             update(packages)
             .where(packages.c.id.in_(package_ids))
@@ -83,19 +84,29 @@ class PackageIndex:
         )
         await self._add_totals(changes)
 
-    async def _remove(self, package_ids: Collection[uuid.UUID]) -> Counter[tuple[str, bytes]]:
-        changes: Counter[tuple[str, bytes]] = Counter()
-        for table, terms_of in ((package_name_parts, _part_terms), (package_genres, _genre_terms)):
-            mine = table.c.package_id.in_(package_ids)
-            rows = [dict(row) for row in (await self._session.execute(select(table).where(mine))).mappings()]
-            if rows:
-                changes.subtract(terms_of(rows))
+    async def _replace(
+        self,
+        table: Table,
+        package_ids: Collection[uuid.UUID],
+        wanted: Sequence[Mapping[str, Any]],
+        terms_of: Callable[[Sequence[Mapping[str, Any]]], Counter[Term]],
+    ) -> Counter[Term]:
+        """Make `wanted` the rows of these packages; what that adds to the totals."""
+        mine = table.c.package_id.in_(package_ids)
+        present = [dict(row) for row in (await self._session.execute(select(table).where(mine))).mappings()]
+        changes = terms_of(wanted)
+        changes.subtract(terms_of(present))
+        # Most edits leave the name or the genres as they are.
+        if {frozenset(row.items()) for row in present} != {frozenset(row.items()) for row in wanted}:
+            if present:
                 await self._session.execute(delete(table).where(mine))
+            if wanted:
+                await self._session.execute(insert(table), wanted)
         return changes
 
-    async def _insert_parts(self, rows: Sequence[Any]) -> Counter[tuple[str, bytes]]:
+    async def _parts(self, rows: Sequence[Any]) -> list[dict[str, Any]]:
         codes = await codes_of(self._session, {character for row in rows for character in row.name})
-        parts = [
+        return [
             {
                 "status": row.status,
                 "is_start": part.is_start,
@@ -106,24 +117,20 @@ class PackageIndex:
             for row in rows
             for part in parts_of(row.name, codes)
         ]
-        await self._session.execute(insert(package_name_parts), parts)
-        return _part_terms(parts)
 
-    async def _insert_genres(self, statuses: Mapping[uuid.UUID, str]) -> Counter[tuple[str, bytes]]:
-        held = package_version_genres
+    async def _genres(self, rows: Sequence[Any]) -> list[dict[str, Any]]:
+        held, statuses = package_version_genres, {row.id: row.status for row in rows}
         statement = (
             select(held.c.package_id, held.c.genre_id)
             .join(packages, and_(packages.c.id == held.c.package_id, packages.c.version == held.c.version))
             .where(packages.c.id.in_(statuses.keys()))
         )
-        rows = [
+        return [
             {"status": statuses[row.package_id], "genre_id": row.genre_id, "package_id": row.package_id}
             for row in await self._session.execute(statement)
         ]
-        await self._session.execute(insert(package_genres), rows)
-        return _genre_terms(rows)
 
-    async def _add_totals(self, changes: Counter[tuple[str, bytes]]) -> None:
+    async def _add_totals(self, changes: Counter[Term]) -> None:
         shard = random.randrange(_SHARDS)  # noqa: S311 - spreads load, no secret
         # In one order, so that two transactions never wait for each other. Sets of genres are all read at once, and
         # seldom written by two at a time: they have one shard only.
@@ -132,13 +139,13 @@ class PackageIndex:
             for (status, term), by in sorted(changes.items())
             if by
         ]
-        for begin in range(0, len(rows), 5000):
-            statement = insert(package_search_totals).values(rows[begin : begin + 5000])
+        if rows:
+            statement = insert(package_search_totals)
             added = package_search_totals.c.total + statement.inserted.total
-            await self._session.execute(statement.on_duplicate_key_update(total=added))
+            await self._session.execute(statement.on_duplicate_key_update(total=added), rows)
 
 
-def _part_terms(rows: Iterable[Mapping[str, Any]]) -> Counter[tuple[str, bytes]]:
+def _part_terms(rows: Sequence[Mapping[str, Any]]) -> Counter[Term]:
     return Counter(
         (row["status"], name_term(code, is_start=row["is_start"]))
         for row in rows
@@ -146,8 +153,7 @@ def _part_terms(rows: Iterable[Mapping[str, Any]]) -> Counter[tuple[str, bytes]]
     )
 
 
-def _genre_terms(rows: Iterable[Mapping[str, Any]]) -> Counter[tuple[str, bytes]]:
-    rows = list(rows)
+def _genre_terms(rows: Sequence[Mapping[str, Any]]) -> Counter[Term]:
     sets: dict[tuple[str, uuid.UUID], list[int]] = {}
     for row in rows:
         sets.setdefault((row["status"], row["package_id"]), []).append(row["genre_id"])

@@ -119,8 +119,8 @@ class PackageRepository:
         except IntegrityError as error:
             raise _translated(error) from error
         await self._insert_version(package_id, 1, draft, author, now)
-        await self._totals.add({_total_name(PackageStatus.ACTIVE): 1})
         await self._index.add([package_id])
+        await self._totals.add({_total_name(PackageStatus.ACTIVE): 1})
 
     async def add_version(self, package: Package, draft: PackageDraft, author: uuid.UUID, now: datetime) -> None:
         """Make `draft` the version after the present one. Raises `PackageNameTakenError`."""
@@ -131,8 +131,8 @@ class PackageRepository:
     async def set_status(self, package: Package, status: PackageStatus, now: datetime) -> None:
         """Archive or restore. Raises `PackageNameTakenError`."""
         await self._update(package.id, status=status.value, updated_at=now)
-        await self._totals.add({_total_name(package.status): -1, _total_name(status): 1})
         await self._index.add([package.id])
+        await self._totals.add({_total_name(package.status): -1, _total_name(status): 1})
 
     async def _update(self, package_id: uuid.UUID, **values: Any) -> None:
         try:
