@@ -165,6 +165,8 @@ def database_url() -> Iterator[str]:
 def settings(database_url: str, shared_neighbours: Neighbours) -> Settings:
     return Settings(
         database_url=database_url,
+        # Fifty at once are in the database at once, instead of waiting for each other here.
+        database_pool_size=50,
         broker_url="amqp://nobody@127.0.0.1:1/",
         internal_token=INTERNAL_TOKEN,
         jwks_urls=[f"{shared_neighbours.url}/.well-known/jwks.json"],
