@@ -52,5 +52,7 @@ NewPassword = Annotated[
 ]
 """A password to be set; `PasswordPolicy` decides."""
 
-NotNull = BeforeValidator(_not_null)
-"""For members that may be missing but not null."""
+
+def not_null(kind: Any) -> BeforeValidator:
+    """For members that may be missing but not null; the document shows them as `kind`."""
+    return BeforeValidator(_not_null, json_schema_input_type=kind)

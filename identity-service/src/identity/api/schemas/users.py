@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, ConfigDict, Field
 
 from chassis.fields import Id, RequestModel, ResponseModel, Timestamp
-from identity.api.schemas.fields import Email, Name, NewPassword, NotNull, Password
+from identity.api.schemas.fields import Email, Name, NewPassword, Password, not_null
 from identity.api.schemas.sessions import SessionData
 from identity.domain.users import Role, Status, UserChange
 
@@ -30,15 +30,17 @@ class UserUpdate(RequestModel):
     # What everybody may send, in place of all members at once.
     model_config = ConfigDict(json_schema_extra={"examples": [{"name": "Ann"}]})
 
-    name: Annotated[Name | None, NotNull] = None
-    email: Annotated[Email | None, NotNull] = None
+    name: Annotated[Name | None, not_null(Name)] = None
+    email: Annotated[Email | None, not_null(Email)] = None
     current_password: Annotated[
-        Password | None, NotNull, Field(description="Needed to change one's own e-mail address.")
+        Password | None, not_null(Password), Field(description="Needed to change one's own e-mail address.")
     ] = None
-    role: Annotated[Role | None, BeforeValidator(_role), NotNull, Field(description="Administrators only.")] = None
-    status: Annotated[Status | None, BeforeValidator(_status), NotNull, Field(description="Administrators only.")] = (
+    role: Annotated[Role | None, BeforeValidator(_role), not_null(Role), Field(description="Administrators only.")] = (
         None
     )
+    status: Annotated[
+        Status | None, BeforeValidator(_status), not_null(Status), Field(description="Administrators only.")
+    ] = None
 
     def to_change(self) -> UserChange:
         return UserChange(self.name, self.email, self.role, self.status, self.current_password)
