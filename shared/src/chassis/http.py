@@ -47,7 +47,8 @@ class Peer:
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self._name = name
-        self._next_url = itertools.cycle(urls)
+        self._urls = tuple(urls)
+        self._next_replica = itertools.count()
         self._deadline_seconds = deadline_seconds
         self._attempts = attempts
         self._client = httpx.AsyncClient(
@@ -81,8 +82,12 @@ class Peer:
         """Send one request. An answer of 5xx is never returned: it raises `PeerUnavailableError`."""
         sent = {**context.outgoing_headers(), **(headers or {}), "authorization": f"Bearer {token}"}
 
+        # Counted for each request by itself: with one turn for all, requests at the same time would take the living
+        # replicas from each other, and one of them might meet a dead one at every try.
+        replicas = itertools.count(next(self._next_replica))
+
         async def once() -> httpx.Response:
-            url = next(self._next_url) + path
+            url = self._urls[next(replicas) % len(self._urls)] + path
             with self._traced(method, url, sent) as (span, own):
                 answer: httpx.Response = await self._client.request(method, url, params=params, json=json, headers=own)
                 if span is not None:
