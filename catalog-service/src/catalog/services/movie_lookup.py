@@ -44,9 +44,15 @@ class MovieLookup:
         async with translate_outage():
             if (held := await self._movies.find(movie_id)) is not None:
                 return held.movie
-            if await self._movies.is_unknown(movie_id, self._clock()):
-                return None
-            return await self._flights.do(movie_id, lambda: self._fetch(movie_id))
+            return await self._flights.do(movie_id, lambda: self._look_up(movie_id))
+
+    async def _look_up(self, movie_id: int) -> Movie | None:
+        # Looked at again: whoever found nothing a moment ago may come here after another's answer has been stored.
+        if (held := await self._movies.find(movie_id)) is not None:
+            return held.movie
+        if await self._movies.is_unknown(movie_id, self._clock()):
+            return None
+        return await self._fetch(movie_id)
 
     async def _fetch(self, movie_id: int) -> Movie | None:
         if time.monotonic() < self._rests_until:
