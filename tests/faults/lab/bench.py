@@ -18,7 +18,6 @@ import aio_pika
 from aio_pika.abc import AbstractChannel
 from pymongo import MongoClient
 from sqlalchemy import create_engine, insert, select, text
-from sqlalchemy.ext.asyncio import AsyncSession
 from yarl import URL
 
 from chassis.events.sql_outbox import SHARDS
@@ -171,23 +170,15 @@ class Bench:
         """Commit changes at once, from this process, past the proxies."""
         self.with_database(lambda database: self._write(database, changes, orders))
 
-    def write_backlog(self, changes: int, orders: int = 1000) -> None:
-        """Commit changes fast, a hundred to a transaction."""
-        self.with_database(lambda database: self._write_backlog(database, changes, orders))
+    def write_backlog(self, changes: int) -> None:
+        """Commit changes fast, thirty to each of many new orders."""
 
-    async def _write_backlog(self, database: Database, changes: int, orders: int) -> None:
-        async def hundred(session: AsyncSession) -> None:
-            # In one order, so that these transactions wait for each other instead of for ever.
-            for number in sorted(self.random.sample(range(orders), 100)):
-                await shop.change_order(session, number, self.random.randrange(1_000_000))
+        async def work(database: Database) -> None:
+            for first in range(0, changes // 30, 100):
+                numbers = range(first, min(first + 100, changes // 30))
+                await database.transaction(lambda s, n=numbers: shop.make_orders(s, n, changes=30, amount=7))
 
-        slots = asyncio.Semaphore(4)
-
-        async def one() -> None:
-            async with slots:
-                await database.transaction(hundred)
-
-        await asyncio.gather(*(one() for _ in range(changes // 100)))
+        self.with_database(work)
 
     async def _write(self, database: Database, changes: int, orders: int) -> None:
         slots = asyncio.Semaphore(10)

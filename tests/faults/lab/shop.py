@@ -13,7 +13,7 @@ import os
 import random
 import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -84,6 +84,19 @@ async def change_order(session: AsyncSession, number: int, amount: int, pause: f
     if pause:
         await asyncio.sleep(pause)
     return event
+
+
+async def make_orders(session: AsyncSession, numbers: Sequence[int], changes: int, amount: int) -> None:
+    """New orders, each changed so many times, with all their events; as few statements as possible."""
+    await session.execute(insert(orders), [{"id": n, "revision": changes, "amount": amount} for n in numbers])
+    events = [
+        Event(CHANGED, "/shop", f"order/{n}", {"orderId": n, "revision": revision, "amount": amount})
+        for revision in range(1, changes + 1)
+        for n in numbers
+    ]
+    await outbox.append_many(session, events)
+    entries = [{"event_id": e.id, "aggregate": e.subject, "revision": e.revision} for e in events]
+    await session.execute(insert(ledger), entries)
 
 
 class Faults:
