@@ -29,10 +29,11 @@ _log = logging.getLogger(__name__)
 # A body up to this size is collected before the service is bothered, so that a slow client costs it nothing and
 # a half-sent request never reaches it. A longer one is passed on as it comes.
 _COLLECTED_BYTES = 65536
-_MAX_ADDRESSES_TRIED = 3
+_MAX_TRIES = 3
+_SAFE = (b"GET", b"HEAD")
+_NOTHING_DONE = (UpstreamBusyError, UpstreamUnavailableError)
 _NO_HEADERS = RequestHeaders((), http_1_0=True)
-# What is logged and counted when the client left before an answer; never sent.
-_CLIENT_LEFT = 499
+_CLIENT_LEFT = 499  # logged and counted when the client left before an answer; never sent
 
 
 class Exchange(OutgoingAnswer):
@@ -249,10 +250,7 @@ class Exchange(OutgoingAnswer):
         pool = self._gateway.pools[self.route.upstream]
         now = self._gateway.now()
         self._refused += 1
-        self._avoid.append(endpoint)
-        if len(self._avoid) > 1 and pool.balancer.pick(now, self._avoid) is None:
-            self._avoid = [endpoint]  # all were tried; the first may be back while services restart in turn
-        if self._refused < _MAX_ADDRESSES_TRIED and pool.balancer.pick(now, self._avoid) is not None:
+        if pool.balancer.leave_out(endpoint, self._avoid) and self._refused < _MAX_TRIES:
             pool.retries += 1
             self._dispatch()
             return
@@ -306,16 +304,17 @@ class Exchange(OutgoingAnswer):
         now = self._gateway.now()
         if connection is not None and self._may_replay(connection, failure) and pool.budget.withdraw(now):
             pool.retries += 1
+            pool.balancer.leave_out(connection.endpoint, self._avoid)
             self._dispatch(fresh=True)
             return
         pool.failed(connection, failure, now)
         self.refuse(BadGatewayError())
 
     def _may_replay(self, connection: UpstreamConnection, failure: Failure) -> bool:
-        """Once, when no byte of an answer has come and doing it twice is harmless; never a body already let go."""
+        """Only when no byte of an answer has come and repeating is harmless; never a body already let go."""
         return (
             failure is Failure.BROKE_OFF
-            and self._attempts <= 1
+            and self._attempts < _MAX_TRIES
             and not connection.has_answered
             and not self._is_streaming
             and self.route.replayable
@@ -332,6 +331,8 @@ class Exchange(OutgoingAnswer):
             self._finish(complete=False)
             self._client.break_off()
             return
+        if self._attempts and self.method not in _SAFE and isinstance(error, _NOTHING_DONE):
+            error = BadGatewayError()  # an earlier try may have done it
         if not self.request_id:
             self.request_id = identifiers.request_id(None)
         status, lines, body = answer.problem(error, self.path.decode("latin-1"), self.request_id)
@@ -389,10 +390,9 @@ class Exchange(OutgoingAnswer):
     def deadline_passed(self, now: float) -> None:
         """Give up whatever is being waited for."""
         self.deadline = inf
-        connection = self._connection
         if self.is_finished:
             return
-        if connection is None:
+        if (connection := self._connection) is None:
             self.refuse(UpstreamBusyError())
             return
         if not (self.status and self._client.is_write_paused):

@@ -1,6 +1,7 @@
 """Verification of access tokens (RFC 9068 `at+jwt`, ES256): the one verifier that every process uses."""
 
 import asyncio
+import hashlib
 import logging
 import time
 import uuid
@@ -150,8 +151,8 @@ class KeySet:
 class AccessTokenVerifier:
     """Decides whether a string is a valid access token.
 
-    Verified tokens are remembered, whole, until they expire, because a signature check costs a hundred times more
-    than a look-up; the memory is bounded and emptied when the keys change.
+    Verified tokens are remembered under the hash of the whole token until they expire, because a signature
+    check costs a hundred times more than a look-up; the memory is bounded and emptied when the keys change.
     Revocation is not looked at here: deny-lists go by session and user, never by token.
     """
 
@@ -169,15 +170,16 @@ class AccessTokenVerifier:
         self._audience = audience
         self._now = now
         self._cache_size = cache_size
-        self._young: dict[str, Principal] = {}
-        self._old: dict[str, Principal] = {}
+        self._young: dict[bytes, Principal] = {}
+        self._old: dict[bytes, Principal] = {}
         self._epoch = keys.epoch
 
     def cached(self, token: str) -> Principal | None:
         """The principal of a token that was verified before and has not expired."""
         if self._epoch != self._keys.epoch:
             self.flush()
-        principal = self._young.get(token) or self._old.get(token)
+        digest = hashlib.sha256(token.encode("utf-8", "replace")).digest()
+        principal = self._young.get(digest) or self._old.get(digest)
         if principal is None or self._now() >= principal.expires_at + LEEWAY_SECONDS:
             return None
         return principal
@@ -205,7 +207,7 @@ class AccessTokenVerifier:
         # Two generations: when the young one is full the old one goes, so memory is bounded without a scan.
         if len(self._young) >= self._cache_size // 2:
             self._old, self._young = self._young, {}
-        self._young[principal.token] = principal
+        self._young[hashlib.sha256(principal.token.encode()).digest()] = principal
 
     def _decode(self, token: str) -> Principal:
         if len(token) > _MAX_TOKEN_CHARACTERS or not token.isascii() or not is_canonical(token):

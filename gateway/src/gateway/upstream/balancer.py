@@ -122,6 +122,14 @@ class Balancer:
                 fallback = endpoint
         return fallback
 
+    def leave_out(self, endpoint: Endpoint, avoid: list[Endpoint]) -> bool:
+        """Add `endpoint` to those that a request is to `avoid` at its next try; whether there is another to try."""
+        avoid.append(endpoint)
+        if all(other in avoid for other in self.endpoints):
+            # The first of them may be back while services restart in turn.
+            avoid[:] = [other for other in self.endpoints if other is endpoint and len(self.endpoints) > 1]
+        return any(other is not endpoint for other in self.endpoints)
+
     def healthy(self, now: float) -> int:
         """How many addresses take part."""
         return sum(endpoint.ejected_until <= now for endpoint in self.endpoints)
