@@ -1,6 +1,7 @@
 """What the API's document owes to those who read it and to generators of clients; the committed copy of it."""
 
 import ast
+import html
 import json
 import os
 import re
@@ -19,6 +20,12 @@ SERVICES = ("gateway", "identity-service", "subscription-service", "catalog-serv
 TAGS = ["users", "sessions", "packages", "subscriptions", "entitlements", "genres", "sync", "movies", "watched",
         "reports", "gateway"]  # fmt: skip
 PROBLEM = "application/problem+json"
+
+NEXT_STEP = re.compile(
+    r"(?:^|[.;:,] |\bor )(?:ask|check|choose|correct|cancel|go on|leave|list|log in|look|make|mark|read|register|"
+    r"repeat|restore|send|subscribe|try|use|wait)\b",
+    re.IGNORECASE,
+)
 
 Operation = dict[str, Any]
 
@@ -172,8 +179,13 @@ def test_every_problem_is_explained_where_its_type_leads(http: httpx.Client, doc
         for code in resolved(document, response).get("content", {}).get(PROBLEM, {}).get("examples", {})
     }
     assert in_document - explained.keys() == set()
-    for code, text in explained.items():
-        assert text.endswith("."), code
+
+
+def test_every_problem_says_what_to_do_next(http: httpx.Client) -> None:
+    explained = re.findall(r'<dt id="([a-z-]+)">.*?</dt>\s*<dd>(.*?)</dd>', http.get("/docs/problems").text)
+    assert len(explained) > 50
+    for code, text in explained:
+        assert NEXT_STEP.search(html.unescape(text)), (code, text)
 
 
 def test_a_change_of_the_document_is_deliberate(document: dict[str, Any]) -> None:

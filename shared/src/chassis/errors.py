@@ -123,7 +123,7 @@ class NotFoundError(ServiceError):
     code = "not-found"
     kind = Kind.NOT_FOUND
     title = "Not found"
-    default_detail = "There is nothing at this address. /docs lists the addresses that there are."
+    default_detail = "There is nothing at this address. Check it against those that /docs lists."
 
 
 class MethodNotAllowedError(ServiceError):
