@@ -127,6 +127,8 @@ def test_every_route_says_who_may_call_it() -> None:
         ("GET", "/livez"),
         ("GET", "/openapi.json"),
         ("GET", "/readyz"),
+        ("GET", "/reset-password"),
+        ("GET", "/web/{asset}"),
         ("POST", "/v1/auth/login"),
         ("POST", "/v1/auth/password/forgot"),
         ("POST", "/v1/auth/password/reset"),

@@ -239,6 +239,16 @@ async def test_the_memory_of_verified_tokens_is_bounded(token_issuer: TokenIssue
     assert len(verifier._young) + len(verifier._old) <= 10
 
 
+async def test_verified_tokens_are_found_by_their_hash(token_issuer: TokenIssuer) -> None:
+    keys = KeySet(token_issuer.fetch)
+    await keys.refresh()
+    verifier = AccessTokenVerifier(keys, issuer=ISSUER, audience=AUDIENCE)
+    token = token_issuer.token()
+    principal = await verifier.verify(token)
+    assert verifier.cached(token) is principal
+    assert list(verifier._young) == [hashlib.sha256(token.encode()).digest()]
+
+
 async def test_a_new_key_is_fetched_once_and_the_old_one_kept_on_failure(token_issuer: TokenIssuer) -> None:
     second = TokenIssuer("second")
     published = token_issuer.jwks()
