@@ -1,6 +1,7 @@
 """The access-token verifier: what it accepts, and that nothing else comes through or out."""
 
 import base64
+import hashlib
 import json
 import string
 import time
