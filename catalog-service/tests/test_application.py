@@ -101,6 +101,20 @@ async def test_migrations_may_be_repeated_and_readiness_asks_for_them(make_setti
             await mongo.aclose()
 
 
+async def test_migrations_of_the_previous_version_leave_a_newer_database_alone() -> None:
+    with mongo_database("catalog") as url:
+        mongo = Mongo(url)
+        try:
+            await migrate(mongo.database)
+            await mongo.database["schema"].update_one({"_id": "version"}, {"$inc": {"version": 1}})
+            await mongo.database["movies"].drop_index("title_words")
+            await migrate(mongo.database)
+            assert "title_words" not in await mongo.database["movies"].index_information()
+            await require_schema(mongo.database)
+        finally:
+            await mongo.aclose()
+
+
 def test_settings_say_what_is_wrong_and_never_a_secret(monkeypatch: Any) -> None:
     monkeypatch.setenv("CATALOG_DATABASE_URL", "mongodb://user:hunter2@127.0.0.1/db")
     monkeypatch.setenv("CATALOG_INTERNAL_TOKEN", "short-secret")

@@ -135,3 +135,20 @@ async def test_a_process_is_not_ready_before_the_migrations(empty_database: str)
     upgrade(SCRIPTS, empty_database)
     await require_schema(database.engine, SCRIPTS)
     await database.aclose()
+
+
+async def test_migrations_of_the_previous_version_leave_a_newer_schema_alone(empty_database: str) -> None:
+    """As it comes when a release is taken back: the migration step of the older version runs again."""
+    upgrade(SCRIPTS, empty_database)
+    engine = create_engine(driver_url(empty_database, "pymysql"), isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '29990101_0000'"))
+        connection.execute(text("ALTER TABLE packages ADD COLUMN of_the_future INTEGER"))
+        newer = _definitions(connection)
+        upgrade(SCRIPTS, empty_database)
+        assert _definitions(connection) == newer
+        assert connection.execute(text("SELECT version_num FROM alembic_version")).scalar() == "29990101_0000"
+    engine.dispose()
+    database = Database(empty_database)
+    await require_schema(database.engine, SCRIPTS)
+    await database.aclose()

@@ -14,12 +14,14 @@ import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from chassis.events.topology import contracts_directory
+from chassis.mongo import Mongo
 from chassis.testing.http import assert_problem, running
 from chassis.testing.servers import mongo_database
 from chassis.testing.tokens import TokenIssuer
 from watch.config import Settings
 from watch.consumers.registry import GENRES_QUEUE, USERS_QUEUE, GenreChanged, UserDeleted, handlers
 from watch.main import create_app
+from watch.storage.schema import migrate, require_schema
 
 PUBLIC = {"/livez", "/readyz", "/metrics"}
 
@@ -66,6 +68,17 @@ async def test_readiness_waits_for_the_migration_step(settings: Settings, empty_
         )
         assert finished.returncode == 0, finished.stdout
         assert (await http.get("/readyz")).status_code == 200
+
+
+async def test_migrations_of_the_previous_version_leave_a_newer_database_alone(empty_database_url: str) -> None:
+    mongo = Mongo(empty_database_url)
+    await migrate(mongo)
+    await mongo.database["schema"].update_one({"_id": "schema"}, {"$inc": {"version": 1}})
+    await mongo.database["users"].drop_index("films")
+    await migrate(mongo)
+    assert "films" not in await mongo.database["users"].index_information()
+    await require_schema(mongo.database)
+    await mongo.aclose()
 
 
 async def test_without_its_database_the_service_lives_and_says_503(

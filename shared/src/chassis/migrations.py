@@ -1,11 +1,13 @@
 """Schema changes: run as a step of their own, never by a replica at its start."""
 
 import functools
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
+from alembic.migration import MigrationContext
 from alembic.runtime.environment import EnvironmentContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import MetaData, NullPool, create_engine, text
@@ -14,6 +16,8 @@ from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from chassis.sql import driver_url
+
+_log = logging.getLogger(__name__)
 
 _LOCK = "schema-migration"
 
@@ -27,7 +31,14 @@ def alembic_config(script_location: Path, database_url: str) -> Config:
 
 
 def upgrade(script_location: Path, database_url: str, revision: str = "head") -> None:
-    """Bring the schema to `revision`. Two runs at once are safe: the second waits for the first."""
+    """Bring the schema to `revision`. Two runs at once are safe: the second waits for the first.
+
+    A schema that is newer than this code stays as it is: going back to the previous version runs its migrations again,
+    and that version works on it.
+    """
+    if revision == "head" and (newer := _unknown_revision(script_location, database_url)):
+        _log.info("schema is newer than this version, nothing to do", extra={"revision": newer})
+        return
     command.upgrade(alembic_config(script_location, database_url), revision)
 
 
@@ -54,6 +65,13 @@ def _lock(connection: Connection) -> None:
     if acquired != 1:
         raise RuntimeError("another migration of this database has been running for more than a minute")
     connection.commit()
+
+
+def _unknown_revision(script_location: Path, database_url: str) -> str | None:
+    engine = create_engine(driver_url(database_url, "pymysql"), poolclass=NullPool)
+    with engine.connect() as connection:
+        found = MigrationContext.configure(connection).get_current_revision()
+    return found if found is not None and found not in known_revisions(script_location)[1] else None
 
 
 @functools.cache

@@ -119,7 +119,13 @@ class OutdatedSchemaError(RuntimeError):
 
 
 async def migrate(database: MongoDatabase) -> None:
-    """Bring the database to `VERSION`. May be repeated and run beside the previous version of the code."""
+    """Bring the database to `VERSION`. May be repeated and run beside the previous version of the code.
+
+    A newer database stays as it is: going back to this version must not take rules and indexes from the next one.
+    """
+    if await _version(database) > VERSION:
+        _log.info("database is newer than this version, nothing to do")
+        return
     existing = set(await database.list_collection_names())
     for name in (*COLLECTIONS, _SCHEMA):
         if name not in existing:
@@ -156,6 +162,10 @@ async def clear(database: MongoDatabase) -> None:
 
 async def require_schema(database: MongoDatabase) -> None:
     """Raises `OutdatedSchemaError` unless the database is at this code's version or beyond."""
-    document = await database[_SCHEMA].find_one({"_id": "version"})
-    if document is None or document["version"] < VERSION:
+    if await _version(database) < VERSION:
         raise OutdatedSchemaError("the database is not migrated: run 'python -m catalog migrate'")
+
+
+async def _version(database: MongoDatabase) -> int:
+    document = await database[_SCHEMA].find_one({"_id": "version"})
+    return 0 if document is None else int(document["version"])

@@ -72,8 +72,11 @@ class SchemaMissingError(Exception):
 
 
 async def migrate(mongo: Mongo) -> None:
-    """Bring the database to `VERSION`; repeating it changes nothing."""
+    """Bring the database to `VERSION`; repeating it changes nothing, and a newer database stays as it is."""
     database = mongo.database
+    found = await database["schema"].find_one({"_id": "schema"})
+    if found is not None and found["version"] > VERSION:
+        return
     present = set(await database.list_collection_names())
     for name, validator in _VALIDATORS.items():
         if name not in present:
