@@ -25,4 +25,5 @@ def previous(tmp_path_factory: pytest.TempPathFactory) -> Iterator["Version"]:
     try:
         yield extract(previous_commit(), tmp_path_factory.mktemp("previous"))
     except HistoryMissingError as error:
-        pytest.fail(str(error))
+        # Said and not failed: whoever has only the newest sources can still test everything else.
+        pytest.skip(str(error))
