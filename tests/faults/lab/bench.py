@@ -171,12 +171,12 @@ class Bench:
         self.with_database(lambda database: self._write(database, changes, orders))
 
     def write_backlog(self, changes: int) -> None:
-        """Commit changes fast, thirty to each of many new orders."""
+        """Commit changes fast, ten to each of many new orders."""
 
         async def work(database: Database) -> None:
-            for first in range(0, changes // 30, 100):
-                numbers = range(first, min(first + 100, changes // 30))
-                await database.transaction(lambda s, n=numbers: shop.make_orders(s, n, changes=30, amount=7))
+            for first in range(0, changes // 10, 100):
+                numbers = range(first, min(first + 100, changes // 10))
+                await database.transaction(lambda s, n=numbers: shop.make_orders(s, n, changes=10, amount=7))
 
         self.with_database(work)
 

@@ -202,15 +202,16 @@ def handler_of(mongo: Mongo, faults: Faults) -> Callable[[Event], Awaitable[None
         if faults.random.random() < faults.get("drop", 0.0):
             return
         async with translate_outage():
-            await deliveries.insert_one(
-                {
-                    "_id": new_id(),
-                    "event": event.id,
-                    "revision": event.revision,
-                    "replica": replica,
-                    "trace": context.trace_id(),
-                }
-            )
+            if not faults.get("uncounted"):
+                await deliveries.insert_one(
+                    {
+                        "_id": new_id(),
+                        "event": event.id,
+                        "revision": event.revision,
+                        "replica": replica,
+                        "trace": context.trace_id(),
+                    }
+                )
             for _ in range(faults.get("times", 1)):
                 await apply(event)
         if pause := faults.get("pause"):
