@@ -1,18 +1,24 @@
 """The operator's commands about parked messages, on the real broker."""
 
 import argparse
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from typing import Any
+from unittest import mock
 
 import pytest
 
+from chassis import tracing
 from chassis.errors import UnavailableError
 from chassis.events.connection import connected
+from chassis.events.consumer import Consumer
 from chassis.events.envelope import Event, encode
+from chassis.events.metrics import ConsumerMetrics
 from chassis.events.operator import add_commands, list_parked, replay_parked, run_command, show_parked
 from chassis.events.publisher import Publisher
 from chassis.events.topology import Binding, QueueSpec, Topology
+from chassis.metrics import new_registry
 
 SPEC = QueueSpec("till.orders.v1", (Binding("shop.events", "shop.order.changed.v1"),))
 TOPOLOGY = Topology(exchanges=("shop.events",), queues=(SPEC,))
@@ -82,6 +88,35 @@ async def test_one_message_can_be_replayed_alone_with_its_attempts_forgotten(
     assert message.message_id == parked[4]
     assert message.headers.get("x-attempt") is None
     assert await depth(broker_url, SPEC.parked_queue) == 4
+
+
+async def test_a_replayed_event_goes_on_in_its_trace_and_says_so(broker_url: str) -> None:
+    traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    event = Event("shop.order.changed.v1", "/shop", "order/1", {"revision": 1}, traceparent=traceparent)
+    publisher = Publisher(broker_url, "test-park", TOPOLOGY)
+    await publisher.publish("", SPEC.parked_queue, encode(event), message_id=str(event.id), headers={})
+    await replay_parked(broker_url, TOPOLOGY, SPEC, limit=1, message_id=None, dry_run=False)
+    handled = asyncio.Event()
+
+    async def handle(_: Event) -> None:
+        handled.set()
+
+    span = mock.Mock(traceparent=traceparent)
+    tracer = mock.Mock(**{"start.return_value": span})
+    tracing.use_tracer(tracer)
+    metrics = ConsumerMetrics(new_registry())
+    handlers = {"shop.order.changed.v1": handle}
+    consumer = Consumer(broker_url, "test-consumer", TOPOLOGY, SPEC.name, handlers, publisher, metrics)
+    running = asyncio.create_task(consumer.run())
+    async with asyncio.timeout(10):
+        await handled.wait()
+    running.cancel()
+    await asyncio.wait([running])
+    tracing.use_tracer(None)
+    await publisher.aclose()
+    [(kind, _, parent, _)] = [call.args for call in tracer.start.call_args_list]
+    assert (kind, parent) == (tracing.Kind.CONSUMER, traceparent)
+    span.describe.assert_called_once_with({"suite.outcome": "applied", "suite.replayed": True})
 
 
 async def test_an_empty_queue_has_nothing_to_replay(broker_url: str) -> None:

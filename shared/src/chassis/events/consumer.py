@@ -179,7 +179,7 @@ class Consumer:
         about = self._topology.span_attributes("process", event.type, str(event.id), self._spec.name)
         with tracing.entered(tracing.Kind.CONSUMER, f"process {self._spec.name}", offered, about) as span:
             outcome = await self._apply_or_move(message, handler, event)
-            span.describe({"suite.outcome": outcome})
+            span.describe({"suite.outcome": outcome, "suite.replayed": message.headers.get("x-replayed") is True})
         if outcome == "applied":
             self._metrics.lag.labels(self._spec.name).observe(max(0.0, (utc_now() - event.time).total_seconds()))
         return outcome
