@@ -39,6 +39,8 @@ def test_t1_a_killed_writer_leaves_state_and_event_or_neither(shop: Bench) -> No
 
 
 def test_t2_killed_relays_lose_nothing(shop: Bench) -> None:
+    # Several events of each order wait, so that their order can go wrong.
+    shop.write(200, orders=5)
     relays, _ = shop.start(relays=3)
 
     def kill_one() -> None:
@@ -46,7 +48,7 @@ def test_t2_killed_relays_lose_nothing(shop: Bench) -> None:
         relay.kill()
         relay.start()
 
-    shop.keep_writing(8, kill_one, 0.6, changes=200, rate=60)
+    shop.keep_writing(8, kill_one, 0.6, changes=400, rate=60)
     shop.settle(40)
     assert shop.out_of_order() == [], "one consumer must meet the events of an order in their order"
 

@@ -220,13 +220,14 @@ class Bench:
 
     def out_of_order(self) -> list[str]:
         """Orders whose events were delivered for the first time in another order than they were committed in."""
-        rows = self.mongo[self.name]["deliveries"].find().sort("_id")
-        first = {row["event"]: row["revision"] for row in reversed(list(rows))}
         aggregates: dict[str, list[int]] = {}
+        seen = set()
         with self.engine.connect() as connection:
             owners = {row.event_id: row.aggregate for row in connection.execute(select(shop.ledger))}
-        for event in reversed(first):
-            aggregates.setdefault(owners[event], []).append(first[event])
+        for row in self.mongo[self.name]["deliveries"].find().sort("_id"):
+            if row["event"] not in seen:
+                seen.add(row["event"])
+                aggregates.setdefault(owners[row["event"]], []).append(row["revision"])
         return [key for key, revisions in aggregates.items() if revisions != sorted(revisions)]
 
     def refused(self) -> int:
