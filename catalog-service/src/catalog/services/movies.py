@@ -95,7 +95,11 @@ class MovieService:
         if (total := self._totals.get(key)) is not None:
             self._totals.move_to_end(key)
             return total
-        total = await self._counting.do(key, lambda: self._movies.count(condition, narrowed))
+        return await self._counting.do(key, lambda: self._count(key, condition, narrowed))
+
+    async def _count(self, key: Hashable, condition: GenreCondition, narrowed: MovieFilter) -> int:
+        total = await self._movies.count(condition, narrowed)
+        # Remembered before the flight lands: whoever asks next finds either the one or the other.
         self._totals[key] = total
         while len(self._totals) > _REMEMBERED_TOTALS:
             self._totals.popitem(last=False)
