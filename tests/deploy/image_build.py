@@ -47,6 +47,7 @@ class ImageBuild:
     def __init__(self, root: Path, folder: Path, **arguments: str) -> None:
         self.root, self.folder = root, folder
         self.entrypoint: list[str] = []
+        self.healthcheck: list[str] = []
         self._arguments = arguments
         self._workdir = folder
         interpreter = Path(sys.base_prefix) / "bin" / f"python3.{sys.version_info.minor}"
@@ -85,6 +86,7 @@ class ImageBuild:
                 "ARG": None,
                 "FROM": None,
                 "USER": None,
+                "HEALTHCHECK": self._set_healthcheck,
                 "COPY": self._copy,
                 "ENTRYPOINT": self._set_entrypoint,
                 "ENV": self._set_environment,
@@ -99,6 +101,11 @@ class ImageBuild:
         self._workdir.mkdir(parents=True, exist_ok=True)
         if self._workdir.is_relative_to(self.folder):
             self._own(self._workdir)
+
+    def _set_healthcheck(self, rest: str) -> None:
+        found = re.search(r"CMD (\[.*\])$", rest)
+        assert found, rest
+        self.healthcheck = json.loads(found[1])
 
     def _set_environment(self, rest: str) -> None:
         for name, value in re.findall(r"(\w+)=(\S+)", self._inside(rest)):

@@ -68,17 +68,29 @@ def test_the_steps_make_a_program_that_starts_and_ends_when_told(built: ImageBui
         assert re.search(r"(?i)broker_url", output), output
         return
     port = _free_port()
-    process = built.start(TMDB_SIMULATOR_PORT=str(port))
+    told = {"TMDB_SIMULATOR_PORT": str(port)}
+    assert not _is_healthy(built, told)
+    process = built.start(**told)
     try:
-        healthy = [str(built.folder / "opt/app/bin/healthcheck"), str(port)]
         deadline = time.monotonic() + 60
-        while subprocess.run(healthy, env=built.environment, check=False).returncode:
+        while not _is_healthy(built, told):
             assert process.poll() is None, process.communicate()[0]
             assert time.monotonic() < deadline
+        # As compose asks, and as a worker is found, which listens on the second port only.
+        assert _is_healthy(built, {}, str(port))
+        assert _is_healthy(built, {"TMDB_SIMULATOR_PORT": "1", "TMDB_SIMULATOR_OPS_PORT": str(port)})
+        assert not _is_healthy(built, {})
     finally:
         process.send_signal(signal.SIGTERM)
     process.communicate(timeout=30)
     assert process.returncode == 0, "the program itself gets the signal, and ends in good order"
+
+
+def _is_healthy(built: ImageBuild, environment: dict[str, str], *arguments: str) -> bool:
+    """What the image's HEALTHCHECK says."""
+    program, *rest = built.healthcheck
+    command = [str(built.folder / "opt/app/bin" / program), *rest, *arguments]
+    return subprocess.run(command, env=built.environment | environment, check=False).returncode == 0
 
 
 def _free_port() -> int:
