@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from chassis.testing.http import assert_problem
+from chassis.testing.tracing import recording
+from chassis.tracing import Kind
 
 GENRES = {28: "Action", 35: "Comedy"}
 FILM = {
@@ -45,6 +47,23 @@ async def test_permitted_forbidden_and_unknown(client: Any, person: Any) -> None
     assert_problem(await client.get("/v1/movies/2", headers=reader.headers), 403, "movie-not-in-your-genres")
     assert_problem(await client.get("/v1/movies/3", headers=reader.headers), 403, "movie-not-in-your-genres")
     assert_problem(await client.get("/v1/movies/2147483647", headers=reader.headers), 404, "movie-not-found")
+
+
+async def test_a_request_to_tmdb_is_a_span_of_the_request_that_needs_it(
+    client: Any, person: Any, simulator: Any, film: Any
+) -> None:
+    traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    headers = {**person(28).headers, "traceparent": traceparent}
+    with recording() as tracer:
+        assert (await client.get(f"/v1/movies/{film['id']}", headers=headers)).status_code == 200
+        assert (await client.get("/v1/movies/2147483646", headers=headers)).status_code == 404
+
+    asked = [span for span in tracer.spans if str(span.attributes.get("url.path", "")).startswith("/movie/")]
+    servers = [span for span in tracer.spans if span.kind is Kind.SERVER]
+    assert [span.parent for span in asked] == [span.traceparent for span in servers]
+    assert [span.attributes["http.response.status_code"] for span in asked] == [200, 404]
+    assert {span.kind for span in asked} == {Kind.CLIENT}
+    assert all(span.ended_with == [None] for span in asked)
 
 
 async def test_bad_ids_and_strangers_are_refused(client: Any, person: Any) -> None:

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
 import httpx
 import pytest
@@ -12,49 +11,17 @@ from prometheus_client import CollectorRegistry
 from chassis import context, tracing
 from chassis.app import create_app, service_router
 from chassis.http import Peer, PeerUnavailableError
-from chassis.tracing import Attributes, Kind, Span
+from chassis.testing.tracing import RecordingTracer, recording
+from chassis.tracing import Kind, Span
 
 OFFERED = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-0[01]")
 
 
-@dataclass
-class Remembered(Span):
-    """A span that a test can look at."""
-
-    kind: Kind
-    name: str
-    parent: str | None
-    attributes: dict[str, str | int | float | bool]
-    traceparent: str = ""
-    ended_with: list[str | None] = field(default_factory=list)
-
-    def describe(self, attributes: Attributes, name: str | None = None) -> None:
-        self.attributes.update(attributes)
-        self.name = name or self.name
-
-    def end(self, error: str | None = None) -> None:
-        self.ended_with.append(error)
-
-
-class Memory:
-    """A tracer that keeps everything."""
-
-    def __init__(self) -> None:
-        self.spans: list[Remembered] = []
-
-    def start(self, kind: Kind, name: str, parent: str | None, attributes: Attributes) -> Span:
-        span = Remembered(kind, name, parent, dict(attributes), context.continue_trace(parent))
-        self.spans.append(span)
-        return span
-
-
 @pytest.fixture
-def memory() -> Iterator[Memory]:
-    memory = Memory()
-    tracing.use_tracer(memory)
-    yield memory
-    tracing.use_tracer(None)
+def memory() -> Iterator[RecordingTracer]:
+    with recording() as tracer:
+        yield tracer
 
 
 def peer(*statuses: int) -> tuple[Peer, list[httpx.Request]]:
@@ -96,7 +63,7 @@ async def test_without_a_tracer_ids_are_passed_on_and_nothing_is_recorded() -> N
     assert span.traceparent.split("-")[1] == OFFERED.split("-")[1]
 
 
-async def test_every_try_at_a_peer_is_a_span_that_the_peer_is_told_of(memory: Memory) -> None:
+async def test_every_try_at_a_peer_is_a_span_that_the_peer_is_told_of(memory: RecordingTracer) -> None:
     to, asked = peer(503, 200)
     with tracing.entered(Kind.SERVER, "GET", OFFERED) as above:
         await to.get("/", token="t")
@@ -109,21 +76,21 @@ async def test_every_try_at_a_peer_is_a_span_that_the_peer_is_told_of(memory: Me
     assert second.ended_with == [None]
 
 
-async def test_a_peer_that_stays_away_leaves_ended_spans(memory: Memory) -> None:
+async def test_a_peer_that_stays_away_leaves_ended_spans(memory: RecordingTracer) -> None:
     to, _ = peer(503, 503, 503)
     with tracing.entered(Kind.SERVER, "GET", OFFERED), pytest.raises(PeerUnavailableError):
         await to.get("/", token="t")
     assert all(len(span.ended_with) == 1 for span in memory.spans)
 
 
-async def test_work_that_nobody_asked_for_is_not_traced(memory: Memory) -> None:
+async def test_work_that_nobody_asked_for_is_not_traced(memory: RecordingTracer) -> None:
     to, asked = peer(200)
     await to.get("/", token="t")
     assert memory.spans == []
     assert "traceparent" not in asked[0].headers
 
 
-async def test_a_request_is_a_span_named_after_its_route(memory: Memory) -> None:
+async def test_a_request_is_a_span_named_after_its_route(memory: RecordingTracer) -> None:
     async with client() as http:
         seen = (await http.get("/things/7", headers={"traceparent": OFFERED})).json()["traceparent"]
     (span,) = memory.spans
@@ -132,14 +99,14 @@ async def test_a_request_is_a_span_named_after_its_route(memory: Memory) -> None
     assert span.ended_with == [None]
 
 
-async def test_only_our_own_failures_are_errors(memory: Memory) -> None:
+async def test_only_our_own_failures_are_errors(memory: RecordingTracer) -> None:
     async with client() as http:
         await http.get("/things/0")
         await http.get("/things/none")
     assert [span.ended_with for span in memory.spans] == [["500"], [None]]
 
 
-async def test_probes_are_not_traced(memory: Memory) -> None:
+async def test_probes_are_not_traced(memory: RecordingTracer) -> None:
     async with client() as http:
         await http.get("/livez")
         await http.get("/metrics")
