@@ -9,10 +9,11 @@ BIN := .venv/bin
 # Where there is a Docker engine the suite runs in it; `make up ENGINE=local` takes the local processes all the same.
 ENGINE ?= $(shell docker info >/dev/null 2>&1 && echo docker || echo local)
 COMPOSE := docker compose
-# Replicas of each api, worker and gateway. Compose publishes one gateway, so it scales the rest.
+# Replicas of each api, worker and gateway.
 REPLICAS ?= 1
 export REPLICAS
-SCALE := $(foreach service,identity subscription catalog watch,--scale $(service)-api=$(REPLICAS) --scale $(service)-worker=$(REPLICAS))
+SCALE := --scale gateway=$(REPLICAS) \
+    $(foreach service,identity subscription catalog watch,--scale $(service)-api=$(REPLICAS) --scale $(service)-worker=$(REPLICAS))
 
 SOURCES := shared/src gateway/src identity-service/src subscription-service/src catalog-service/src watch-service/src \
     deploy/tmdb-simulator/src deploy/mail-catcher/src
@@ -57,7 +58,8 @@ endif
 
 .PHONY: demo
 demo: python ## Walk the whole mission through the gateway, showing each request and answer
-	@$(BIN)/python deploy/demo.py
+	@exports=$$($(STACK) env) && eval "$$exports" && \
+	    GATEWAY_URL=$${GATEWAY_URL:-$$STACK_GATEWAY_URL} MAIL_URL=$${MAIL_URL:-$$STACK_MAIL_API_URL} $(BIN)/python deploy/demo.py
 
 ##@ Develop
 
@@ -122,8 +124,11 @@ lock: python ## Resolve requirements.lock anew: hashes, no host names
 	    --all-extras --no-emit-package chassis -o requirements.lock
 
 .PHONY: clean
-clean: ## Stop the local stack and throw away its data and all caches; .env and .venv stay
+clean: ## Stop the suite and throw away its data and all caches; .env and .venv stay
 	@$(STACK) clean
+ifeq ($(ENGINE),docker)
+	@$(STACK) compose-env >/dev/null && $(COMPOSE) down --volumes
+endif
 	@rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .local/failed-run
 	@find . -name __pycache__ -not -path './.venv/*' -not -path './.local/*' -prune -exec rm -rf {} +
 

@@ -92,6 +92,8 @@ class Client:
                 pause = float(response.headers.get("Retry-After", "1"))
             except httpx.TransportError as error:
                 if not self._patient or time.monotonic() > deadline:
+                    if isinstance(error, httpx.ConnectError):
+                        raise DemoError(f"nothing answers at {self._http.base_url}: 'make up' starts it") from error
                     raise DemoError(f"{method} {path}: {type(error).__name__}: {error}") from error
                 pause = 0.5
             time.sleep(min(pause, 2.0))

@@ -53,6 +53,24 @@ def test_no_secret_is_built_into_an_image(compose: Document, secret_values: dict
         assert set(service.get("build", {}).get("args", {})) <= {"DISTRIBUTION", "MODULE"}, name
 
 
+def test_several_gateways_are_published_on_a_range_of_ports(secret_values: dict[str, str]) -> None:
+    ranges = {"STACK_PORTS_GATEWAY": "8080-8082", "STACK_PORTS_GATEWAY_OPS": "9080-9082"}
+    for given, wanted in (
+        ({}, [("", "8080"), ("127.0.0.1", "9080")]),
+        (ranges, [("", "8080-8082"), ("127.0.0.1", "9080-9082")]),
+    ):
+        read = _read_by_compose("config", "--format", "json", **secret_values, **given)
+        ports = json.loads(read.stdout)["services"]["gateway"]["ports"]
+        assert [(port.get("host_ip", ""), port["published"]) for port in ports] == wanted
+
+
+def test_what_is_scaled_has_no_fixed_name_or_port(compose: Document) -> None:
+    for name in PROCESSES:
+        service = compose["services"][name]
+        assert "container_name" not in service, name
+        assert name == "gateway" or "ports" not in service, name
+
+
 def test_data_outlives_containers_in_named_volumes(compose: Document) -> None:
     kept = {
         name: [each["source"] for each in compose["services"][name]["volumes"] if each["type"] == "volume"]

@@ -74,7 +74,7 @@ def test_every_container_is_bounded(overlay: list[Document]) -> None:
 
 def test_images_have_a_version(overlay: list[Document]) -> None:
     for name, workload in workloads(overlay).items():
-        assert re.search(r":(dev|[0-9v][\w.-]*)$", container(workload)["image"]), name
+        assert re.search(r":(dev|v?[0-9]+\.[0-9]+\.[0-9]+(-management)?)$", container(workload)["image"]), name
         assert container(workload)["imagePullPolicy"] == "IfNotPresent", name
 
 

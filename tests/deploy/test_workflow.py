@@ -16,6 +16,14 @@ def test_it_follows_the_schema() -> None:
     program("check-jsonschema", "--builtin-schema", "vendor.github-workflows", str(WORKFLOW))
 
 
+def test_what_is_pinned_is_kept_up_to_date() -> None:
+    file = ROOT / ".github/dependabot.yml"
+    program("check-jsonschema", "--builtin-schema", "vendor.dependabot", str(file))
+    updates = {each["package-ecosystem"]: each["directory"] for each in yaml.safe_load(file.read_text())["updates"]}
+    assert updates == {"docker": "/deploy/compose", "docker-compose": "/", "github-actions": "/"}
+    assert list((ROOT / "deploy/compose").glob("Dockerfile"))
+
+
 def test_make_targets_and_files_that_it_names_exist() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     commands = "\n".join(step["run"] for step in STEPS if "run" in step)
@@ -54,6 +62,7 @@ def test_every_image_is_built_scanned_and_listed(compose: Document) -> None:
     matrix = CONTENT["jobs"]["images"]["strategy"]["matrix"]["include"]
     for row in matrix:
         assert compose["services"][row["service"]]["image"] == f"movie-package-suite/{row['image']}:dev"
+        assert "build" in compose["services"][row["service"]], "else there is nothing to build"
     ours = {
         service["image"].partition("/")[2].partition(":")[0]
         for service in compose["services"].values()

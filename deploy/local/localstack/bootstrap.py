@@ -40,19 +40,28 @@ DISTRIBUTIONS = (
 # What the gateway is compared with, and by: programs and the packages that have them.
 BENCHMARK_PROGRAMS = {"nginx": "nginx-light", "haproxy": "haproxy", "wrk": "wrk"}
 
+# What the README has people type, and what gets the previous version. A bare container has neither; the packages
+# have the same names.
+TEST_PROGRAMS = ("curl", "git")
+
 # The first is what Debian's package of this name installs; any Chromium does.
 BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 
 Say = Callable[[str], None]
 
 
-def ensure(root: Path, external: External, say: Say, *, with_servers: bool = True) -> None:
+def ensure(
+    root: Path, external: External, say: Say, *, with_servers: bool = True, with_test_programs: bool = False
+) -> None:
     """Install everything that is missing; quick when nothing is.
 
     Raises:
         StackError: something is missing that only root, or nobody, can install here.
     """
-    _packages(_missing_packages(external, with_servers=with_servers), say)
+    missing = _missing_packages(external, with_servers=with_servers)
+    if with_test_programs:
+        missing += [program for program in TEST_PROGRAMS if not servers.find_program(program)]
+    _packages(missing, say)
     local = root / ".local"
     local.mkdir(exist_ok=True)
     with _lock(local / "bootstrap.lock"):

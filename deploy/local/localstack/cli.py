@@ -30,6 +30,7 @@ def _parser() -> argparse.ArgumentParser:
     setup.add_argument("--python-only", action="store_true", help="the Python environment, no servers")
     setup.add_argument("--bench", action="store_true", help="what the gateway is compared with as well")
     command("compose-env", commands.compose_env, "write .env and print what docker compose needs besides, as exports")
+    command("env", commands.env, "print the URLs of everything, and the administrator, as exports")
     logs = command("logs", commands.logs, "show the logs of one process or of all")
     logs.add_argument("name", nargs="?", help="a process of `status`")
     logs.add_argument("-f", "--follow", action="store_true", help="go on as lines come")

@@ -8,9 +8,10 @@ import shutil
 import signal
 import sys
 import time
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
-from localstack import bootstrap, lifecycle, logs_view, planning, probes, procfs, services, tmdb_source
+from localstack import bootstrap, compose, lifecycle, logs_view, planning, probes, procfs, services, tmdb_source
 from localstack.errors import StackError
 from localstack.plan import External, Plan
 from localstack.ports import THROW_AWAY_OFFSETS
@@ -50,7 +51,7 @@ def up(options: argparse.Namespace) -> int:
         if not options.servers_only:
             tmdb_source.refresh(plan, say)
     if options.servers_only:
-        _print_exports(_plan(options, servers_only=True))
+        _print_exports(planning.exports(_plan(options, servers_only=True)))
         return 0
     return urls(options)
 
@@ -59,20 +60,25 @@ def setup(options: argparse.Namespace) -> int:
     """Install what is missing and write `.env`."""
     if options.bench:
         bootstrap.ensure_benchmark_programs(say)
-    bootstrap.ensure(planning.ROOT, External.of(planning.environment()), say, with_servers=not options.python_only)
-    if not options.python_only:
+    everything = not options.python_only
+    external = External.of(planning.environment())
+    bootstrap.ensure(planning.ROOT, external, say, with_servers=everything, with_test_programs=everything)
+    if everything:
         bootstrap.ensure_browser(say)
     _plan(options)
     return 0
 
 
 def compose_env(options: argparse.Namespace) -> int:
-    """What docker-compose.yml cannot work out for itself: with a token, TMDB is the real one."""
-    plan = _plan(options)
-    if not plan.simulates_tmdb and not plan.settings.get("TMDB_BASE_URL"):
-        print(f"export TMDB_BASE_URL={services.REAL_TMDB_URL}")
-    if films := plan.settings.get("TMDB_SIMULATOR_FILMS"):
-        print(f"export TMDB_SIMULATOR_FILMS={shlex.quote(films)}")
+    """What docker-compose.yml cannot work out for itself."""
+    compose.require_plugin()
+    _print_exports(compose.exports(_plan(options)))
+    return 0
+
+
+def env(options: argparse.Namespace) -> int:
+    """Where everything of the stack is, for a shell."""
+    _print_exports(planning.exports(_plan(options)))
     return 0
 
 
@@ -98,12 +104,12 @@ def servers(options: argparse.Namespace) -> int:
     if options.action == "up":
         options.servers_only = True
         return up(options)
-    _print_exports(_plan(options, servers_only=True))
+    _print_exports(planning.exports(_plan(options, servers_only=True)))
     return 0
 
 
-def _print_exports(plan: Plan) -> None:
-    for name, value in planning.exports(plan).items():
+def _print_exports(values: Mapping[str, str]) -> None:
+    for name, value in values.items():
         if name != "STACK_STATE":
             print(f"export {name}={shlex.quote(value)}")
 

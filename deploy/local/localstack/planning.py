@@ -48,6 +48,9 @@ def make(
     # A throw-away stack has secrets of its own: a test must not depend on what somebody wrote into .env.
     file = state.path / ".env" if throw_away else ROOT / ".env"
     settings = envfile.ensure(file, given) | given
+    if throw_away:
+        # Nor on the ports that a person has chosen for the lasting stack, which may be running there.
+        settings = {name: value for name, value in settings.items() if not name.startswith("STACK_PORT_")}
     if films := settings.get("TMDB_SIMULATOR_FILMS"):
         settings["TMDB_SIMULATOR_FILMS"] = _film_file(films, in_environment="TMDB_SIMULATOR_FILMS" in given)
     return Plan(

@@ -53,7 +53,10 @@ class Ports:
 
     def of(self, name: str, replica: int = 0) -> int:
         """The port of a name of the table; `STACK_PORT_<NAME>` moves one alone."""
-        own = self._settings.get("STACK_PORT_" + name.upper().replace("-", "_"))
+        setting = "STACK_PORT_" + name.upper().replace("-", "_")
+        own = self._settings.get(setting)
+        if own and not own.isdecimal():
+            raise StackError(f"{setting} is not a port: {own!r}")
         base = int(own) if own else TABLE[name] + self.offset
         return base + REPLICA_STEP * replica
 
@@ -97,7 +100,7 @@ def claim_offset() -> OffsetClaim:
         if all(procfs.port_is_free(port + offset) for port in TABLE.values()):
             return OffsetClaim(offset, lock)
         os.close(lock)
-    raise StackError("all offsets for throw-away stacks are in use; set STACK_PORT_OFFSET")
+    raise StackError("all offsets for throw-away stacks are in use: wait until another test run has ended")
 
 
 def _try_lock(path: Path) -> int | None:

@@ -26,10 +26,11 @@ def run(options: argparse.Namespace) -> int:
     argv: Sequence[str] = options.argv[1:] if options.argv[:1] == ["--"] else options.argv
     if not argv:
         raise StackError("say what to run: stack.py run -- command …")
-    bootstrap.ensure(planning.ROOT, External.of(planning.environment()), say)
+    external = External.of(planning.environment())
+    bootstrap.ensure(planning.ROOT, external, say, with_test_programs=not options.servers_only)
     if not options.servers_only:
         bootstrap.ensure_browser(say)
-    claim = None if os.environ.get("STACK_PORT_OFFSET") else claim_offset()
+    claim = claim_offset()
     folder = Path(tempfile.mkdtemp(prefix="movie-suite-"))
     code = 1
     try:
@@ -37,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
             State(folder),
             options.profile,
             throw_away=True,
-            offset=claim.offset if claim else None,
+            offset=claim.offset,
             servers_only=options.servers_only,
         )
         with _stack(plan):
@@ -46,8 +47,7 @@ def run(options: argparse.Namespace) -> int:
         if code:
             _keep_logs(State(folder))
         shutil.rmtree(folder, ignore_errors=True)
-        if claim:
-            claim.release()
+        claim.release()
     return code
 
 

@@ -52,6 +52,13 @@ def test_an_ordinary_user_is_told_what_to_run(monkeypatch: pytest.MonkeyPatch, t
 
 
 @pytest.mark.usefixtures("_bare_machine")
+def test_who_wants_to_test_is_told_of_everything_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    with pytest.raises(StackError, match=r"rabbitmq-server curl git$"):
+        bootstrap.ensure(tmp_path, External(), print, with_test_programs=True)
+
+
+@pytest.mark.usefixtures("_bare_machine")
 def test_the_programs_of_the_gateways_benchmark_are_packages_like_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     with pytest.raises(StackError, match=r"install -y --no-install-recommends nginx-light haproxy wrk$"):

@@ -73,14 +73,34 @@ def test_both_have_the_same_processes(compose: dict[str, Any], local: dict[str, 
     assert {stand_ins.get(name, name) for name in local if name not in not_in_containers} == started
 
 
+def built(compose: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The services that build an image, by the image's name."""
+    found: dict[str, dict[str, Any]] = {}
+    for service in compose["services"].values():
+        if "build" in service:
+            assert service["image"] not in found, "two builds of one image at once get in each other's way"
+            found[service["image"]] = service
+    return found
+
+
 @pytest.mark.parametrize("name", OURS)
 def test_a_program_is_started_alike(name: str, compose: dict[str, Any], local: dict[str, Process]) -> None:
     service = compose["services"][name]
     _, _, module, *arguments = local[name].argv
-    assert service["build"]["args"]["MODULE"] == module
+    recipe = built(compose)[service["image"]]["build"]["args"]
+    assert recipe["MODULE"] == module
     assert service.get("command", []) == arguments
-    folder = ROOT / service["build"]["args"]["DISTRIBUTION"]
-    assert (folder / "src" / module / "__init__.py").exists()
+    assert (ROOT / recipe["DISTRIBUTION"] / "src" / module / "__init__.py").exists()
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_an_image_is_built_before_anybody_wants_it_and_never_pulled(name: str, compose: dict[str, Any]) -> None:
+    service = compose["services"][name]
+    assert service["pull_policy"] == "never"
+    builder = built(compose)[service["image"]]
+    # Also when one service is asked for by its name: whoever builds comes with what it depends on.
+    wanted = [name, *service.get("depends_on", {})]
+    assert builder in [compose["services"][each] for each in wanted]
 
 
 @pytest.mark.parametrize("name", OURS)
@@ -119,8 +139,13 @@ def test_servers_are_checked_and_bounded(name: str, compose: dict[str, Any]) -> 
     service = compose["services"][name]
     assert service["healthcheck"]["test"]
     assert {"cpus", "memory"} <= set(service["deploy"]["resources"]["limits"])
-    assert re.search(r":[0-9v]", service["image"]), "a version, not whatever is newest"
+    assert re.search(r":v?[0-9]+\.[0-9]+\.[0-9]+(-management)?$", service["image"]), "one version and no other"
     assert all(port.startswith("127.0.0.1:") for port in service.get("ports", []))
+
+
+def test_what_watches_the_suite_has_one_version(compose: dict[str, Any]) -> None:
+    for name in ("prometheus", "grafana", "jaeger"):
+        assert re.search(r":v?[0-9]+\.[0-9]+\.[0-9]+$", compose["services"][name]["image"]), name
 
 
 def test_start_order_is_servers_then_migrations_then_services_then_gateway(compose: dict[str, Any]) -> None:

@@ -165,3 +165,18 @@ def test_a_password_of_the_users_own_cannot_break_out_of_sql(tmp_path: Path, mon
     plan = planning.make(State(tmp_path), "test", throw_away=True)
     assert "IDENTIFIED BY 'it''s\\\\; DROP';" in servers._mariadb_accounts(plan)
     assert plan.database_url("identity").startswith("mysql://identity:it%27s%5C%3B%20DROP@")
+
+
+def test_a_port_that_is_no_number_is_named() -> None:
+    with pytest.raises(StackError, match=r"STACK_PORT_GATEWAY is not a port: '80\.80'"):
+        Ports(0, {"STACK_PORT_GATEWAY": "80.80"}).of("gateway")
+
+
+def test_a_throw_away_stack_keeps_off_the_ports_of_the_lasting_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STACK_PORT_OFFSET", "100")
+    monkeypatch.setenv("STACK_PORT_GATEWAY", "8888")
+    plan = planning.make(State(tmp_path), "test", throw_away=True, offset=3300)
+    assert plan.ports.of("gateway") == 8080 + 3300
+    assert plan.ports.of("mariadb") == 23306 + 3300

@@ -3,6 +3,7 @@
 import json
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from localstack import planning, tmdb_source
 from localstack.plan import Plan
+from localstack.ports import Ports
 from localstack.state import State
 
 
@@ -57,8 +59,8 @@ def films(tmp_path: Path) -> Path:
 @pytest.fixture
 def plan(tmp_path: Path, films: Path, gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> Plan:
     monkeypatch.setenv("TMDB_SIMULATOR_FILMS", str(films))
-    monkeypatch.setenv("STACK_PORT_GATEWAY", str(gateway.server.server_address[1]))
-    return planning.make(State(tmp_path / "state"), "test", throw_away=True)
+    plan = planning.make(State(tmp_path / "state"), "test", throw_away=True)
+    return replace(plan, ports=Ports(0, {"STACK_PORT_GATEWAY": str(gateway.server.server_address[1])}))
 
 
 def test_another_film_file_is_fetched_at_once(plan: Plan, films: Path, gateway: Gateway) -> None:
