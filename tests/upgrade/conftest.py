@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="session")
 def previous(tmp_path_factory: pytest.TempPathFactory) -> Iterator["Version"]:
     """The version before this one."""
-    from tests.upgrade.previous import HistoryMissingError, extract, previous_commit
+    from tests.upgrade.previous import HistoryMissingError, find
 
     if not (_ROOT / ".git").exists():
         pytest.skip("these sources are no clone: there is no previous version to start from")
     try:
-        yield extract(previous_commit(), tmp_path_factory.mktemp("previous"))
+        yield find(tmp_path_factory.mktemp("previous"))
     except HistoryMissingError as error:
         # Said and not failed: whoever has only the newest sources can still test everything else.
         pytest.skip(str(error))

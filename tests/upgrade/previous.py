@@ -50,7 +50,9 @@ CURRENT = Version("current", ROOT)
 def _git(repository: Path, *arguments: str) -> bytes:
     # A container of CI works as another user than the one that made the checkout; git then wants this permission.
     command = ["git", "-c", f"safe.directory={repository}", "-C", str(repository), *arguments]
-    outcome = subprocess.run(command, capture_output=True, check=False)
+    # Nobody is there to type a password.
+    environment = os.environ | {"GIT_TERMINAL_PROMPT": "0"}
+    outcome = subprocess.run(command, capture_output=True, check=False, env=environment)
     if outcome.returncode != 0:
         raise HistoryMissingError(f"git {' '.join(arguments)}: {outcome.stderr.decode(errors='replace').strip()}")
     return outcome.stdout
@@ -64,6 +66,29 @@ def _is_there(repository: Path, commit: str) -> bool:
     return True
 
 
+def find(folder: Path, repository: Path = ROOT) -> Version:
+    """The version before this one, its sources written into the folder.
+
+    A clone that lacks the history is left as it is: the history is asked of where the clone came from.
+
+    Raises:
+        HistoryMissingError: neither has it.
+    """
+    try:
+        return extract(previous_commit(repository), folder / "sources", repository)
+    except HistoryMissingError as missing:
+        whole = folder / "whole.git"
+        try:
+            origin = _git(repository, "remote", "get-url", "origin").decode().strip()
+            _git(repository, "clone", "--quiet", "--bare", origin, str(whole))
+        except HistoryMissingError as unreachable:
+            raise HistoryMissingError(f"{missing}; and its origin could not be asked: {unreachable}") from missing
+        head = _git(repository, "rev-parse", "HEAD").decode().strip()
+        # A commit of one's own, or the merge that a workflow makes of a pull request, is not there: main is.
+        known = head if _is_there(whole, head) else "HEAD"
+        return extract(_before(whole, known, _named(repository)), folder / "sources", whole)
+
+
 def previous_commit(repository: Path = ROOT) -> str:
     """The newest release before HEAD, or the commit that the file beside this one names.
 
@@ -75,11 +100,21 @@ def previous_commit(repository: Path = ROOT) -> str:
             "this clone is shallow, so the previous version is unknown: run `git fetch --unshallow --tags` "
             "(in a workflow: `fetch-depth: 0` for actions/checkout)"
         )
-    head = _git(repository, "rev-parse", "HEAD").decode().strip()
+    return _before(repository, "HEAD", _named(repository))
+
+
+def _named(repository: Path) -> str:
+    lines = (repository / _FILE).read_text().splitlines()
+    (commit,) = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+    return commit
+
+
+def _before(repository: Path, revision: str, named: str) -> str:
+    head = _git(repository, "rev-parse", revision).decode().strip()
     tags = _git(
         repository,
         "for-each-ref",
-        "--merged=HEAD",
+        f"--merged={head}",
         "--sort=-version:refname",
         # An annotated tag is an object of its own; the commit is what it points to.
         "--format=%(if)%(*objectname)%(then)%(*objectname)%(else)%(objectname)%(end)",
@@ -88,14 +123,12 @@ def previous_commit(repository: Path = ROOT) -> str:
     for commit in tags.decode().split():
         if commit != head:
             return commit
-    lines = (repository / _FILE).read_text().splitlines()
-    (commit,) = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
-    if not _is_there(repository, commit):
+    if not _is_there(repository, named):
         raise HistoryMissingError(
-            f"the history of this clone lacks commit {commit}, which {_FILE} names as the previous version: "
+            f"the history of this clone lacks commit {named}, which {_FILE} names as the previous version: "
             "run `git fetch --tags origin` with the whole history, or name a commit that is there"
         )
-    return commit
+    return named
 
 
 def extract(commit: str, folder: Path, repository: Path = ROOT) -> Version:

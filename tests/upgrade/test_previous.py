@@ -4,7 +4,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from tests.upgrade.previous import HistoryMissingError, extract, previous_commit
+from tests.upgrade.previous import HistoryMissingError, extract, find, previous_commit
 
 
 @pytest.fixture
@@ -71,6 +71,30 @@ def test_a_shallow_clone_is_told_how_to_get_its_history(repository: Path, tmp_pa
     git(tmp_path, "clone", "--quiet", "--depth=1", repository.as_uri(), "shallow")
     with pytest.raises(HistoryMissingError, match=r"git fetch --unshallow --tags.*fetch-depth: 0"):
         previous_commit(tmp_path / "shallow")
+
+
+def test_a_shallow_clone_asks_its_origin_and_stays_as_it_is(repository: Path, first: str, tmp_path: Path) -> None:
+    (repository / "version").write_text("second")
+    commit(repository)
+    shallow = tmp_path / "shallow"
+    git(tmp_path, "clone", "--quiet", "--depth=1", repository.as_uri(), "shallow")
+    found = find(tmp_path / "one", shallow)
+    assert (found.name, (found.root / "version").read_text()) == (first[:12], "first")
+    # A release is found as well, and a commit that the origin does not know stands in nobody's way.
+    git(repository, "tag", "v1.0.0", "HEAD~1")
+    (shallow / "version").write_text("own")
+    commit(shallow)
+    assert find(tmp_path / "two", shallow).name == git(repository, "rev-parse", "HEAD~1")[:12]
+    assert git(shallow, "rev-parse", "--is-shallow-repository") == "true"
+    assert git(shallow, "rev-list", "--count", "HEAD") == "2"
+
+
+def test_a_shallow_clone_without_its_origin_is_told_both(repository: Path, tmp_path: Path) -> None:
+    commit(repository)
+    git(tmp_path, "clone", "--quiet", "--depth=1", repository.as_uri(), "shallow")
+    git(tmp_path / "shallow", "remote", "set-url", "origin", str(tmp_path / "nowhere"))
+    with pytest.raises(HistoryMissingError, match=r"git fetch --unshallow --tags.*its origin could not be asked"):
+        find(tmp_path / "one", tmp_path / "shallow")
 
 
 def test_a_history_that_lacks_the_commit_is_named(repository: Path) -> None:
