@@ -115,8 +115,3 @@ def test_what_watches_the_suite_finds_every_process(secret_values: dict[str, str
         (name, name, int(whole[name]["healthcheck"]["test"][-1])) for name in PROCESSES if not name.endswith("-migrate")
     }
     assert scraped == probed
-
-
-def test_scripts_that_servers_run_can_be_run() -> None:
-    for script in ("deploy/compose/mysql/10-accounts.sh", "deploy/compose/mongo/start.sh"):
-        subprocess.run(["/bin/bash", "-n", Path(ROOT, script)], check=True)
