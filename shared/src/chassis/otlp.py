@@ -13,7 +13,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, StatusCode, TraceFlags
 
 from chassis.context import parse_traceparent
-from chassis.tracing import Attributes, Kind, Span
+from chassis.spans import Attributes, Kind, Span
 
 _KINDS = {
     Kind.SERVER: SpanKind.SERVER,

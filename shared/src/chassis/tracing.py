@@ -6,45 +6,13 @@ imported, and a span is no more than its id. Names and attributes are those of O
 """
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from enum import Enum, auto
-from typing import Protocol
 
 from chassis import context
+from chassis.spans import Attributes, Kind, Span, Tracer
 
-Attributes = Mapping[str, str | int | float | bool]
 _NONE: Attributes = {}
-
-
-class Kind(Enum):
-    """The sides of a call and of a message."""
-
-    SERVER = auto()
-    CLIENT = auto()
-    PRODUCER = auto()
-    CONSUMER = auto()
-
-
-class Span:
-    """One that is not recorded; `traceparent` names it to others."""
-
-    __slots__ = ("traceparent",)
-
-    def __init__(self, traceparent: str) -> None:
-        self.traceparent = traceparent
-
-    def describe(self, attributes: Attributes, name: str | None = None) -> None:
-        """Add what was not known at the start."""
-
-    def end(self, error: str | None = None) -> None:
-        """It is over; `error` is the class of an exception or a status, never a message."""
-
-
-class Tracer(Protocol):
-    """Makes spans that are recorded."""
-
-    def start(self, kind: Kind, name: str, parent: str | None, attributes: Attributes) -> Span: ...
 
 
 _tracer: Tracer | None = None
@@ -122,3 +90,18 @@ def sent(kind: Kind, name: str, parent: str | None, attributes: Attributes = _NO
         span.end(type(error).__qualname__)
         raise
     span.end()
+
+
+__all__ = [
+    "Attributes",
+    "Kind",
+    "Span",
+    "Tracer",
+    "configure_tracing",
+    "entered",
+    "is_recording",
+    "sent",
+    "start",
+    "start_child",
+    "use_tracer",
+]
