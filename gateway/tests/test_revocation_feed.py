@@ -136,11 +136,14 @@ async def test_without_a_broker_the_snapshot_is_read_often_enough(
     start_gateway: StartGateway, own_identity: Identity, token_issuer: TokenIssuer
 ) -> None:
     async with start_gateway(identity=own_identity.url) as gateway, gateway.client() as client:
-        user = new_id()
-        token = token_issuer.token(user)
-        assert not await refused_within(client, token, 0.01)
-        own_identity.revocations["users"] = [{"userId": str(user), "minVersion": None, "blocked": True}]
-        assert await refused_within(client, token, 2.5)
+        # At different times after a snapshot was read: it is what comes just behind one that waits longest.
+        for phase in (0.0, 0.1, 0.3, 0.6, 0.9):
+            user = new_id()
+            token = token_issuer.token(user)
+            assert not await refused_within(client, token, 0.01)
+            own_identity.revocations["users"] = [{"userId": str(user), "minVersion": None, "blocked": True}]
+            assert await refused_within(client, token, 2)
+            await asyncio.sleep(phase)
         own_identity.paths["/internal/v1/revocations"] = own_identity.paths["/.well-known/jwks.json"]
         await asyncio.sleep(2)
         assert await refused_within(client, token, 0.1), "an outage takes nothing off the list"
