@@ -17,7 +17,7 @@ from chassis.events.envelope import Event, encode
 from chassis.events.metrics import ConsumerMetrics
 from chassis.events.operator import add_commands, list_parked, replay_parked, run_command, show_parked
 from chassis.events.publisher import Publisher
-from chassis.events.topology import Binding, QueueSpec, Topology
+from chassis.events.topology import DELIVERY_LIMIT, Binding, QueueSpec, Topology
 from chassis.metrics import new_registry
 
 SPEC = QueueSpec("till.orders.v1", (Binding("shop.events", "shop.order.changed.v1"),))
@@ -61,6 +61,24 @@ async def test_one_message_is_shown_with_its_body(broker_url: str, parked: list[
     assert shown is not None
     assert json.loads(shown["body"])["subject"] == "order/2"
     assert await show_parked(broker_url, TOPOLOGY, SPEC, "unknown") is None
+
+
+async def test_what_the_broker_parked_by_itself_is_listed_with_its_reason(broker_url: str) -> None:
+    publisher = Publisher(broker_url, "test-park", TOPOLOGY)
+    event = Event("shop.order.changed.v1", "/shop", "order/1", {"revision": 1})
+    await publisher.publish("", SPEC.name, encode(event), message_id=str(event.id), headers={})
+    await publisher.aclose()
+    deliveries = 0
+    async with connected(broker_url, "test-crash", TOPOLOGY) as connection, asyncio.timeout(30):
+        channel = await connection.channel()
+        queue = await channel.get_queue(SPEC.name)
+        while not (listed := await list_parked(broker_url, TOPOLOGY, SPEC, limit=10)):
+            if (message := await queue.get(fail=False)) is not None:
+                deliveries += 1
+                await message.reject(requeue=True)
+        await (await channel.get_queue(SPEC.parked_queue)).purge()
+    assert deliveries == DELIVERY_LIMIT + 1
+    assert [(row["id"], row["error"]) for row in listed] == [(str(event.id), "the broker parked it: delivery_limit")]
 
 
 async def test_a_dry_run_moves_nothing(broker_url: str, parked: list[str]) -> None:

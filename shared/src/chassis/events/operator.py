@@ -54,8 +54,14 @@ def describe(message: AbstractIncomingMessage) -> dict[str, Any]:
         "subject": event.get("subject"),
         "time": event.get("time"),
         "attempts": message.headers.get("x-attempt", 0),
-        "error": message.headers.get("x-error"),
+        "error": message.headers.get("x-error") or _reason_of_the_broker(message),
     }
+
+
+def _reason_of_the_broker(message: AbstractIncomingMessage) -> str | None:
+    """Why the broker moved the message here by itself, as when each of its deliveries has killed a process."""
+    reason = message.headers.get("x-first-death-reason")
+    return f"the broker parked it: {reason}" if isinstance(reason, str) else None
 
 
 async def list_parked(broker_url: str, topology: Topology, spec: QueueSpec, limit: int) -> list[dict[str, Any]]:
