@@ -1,4 +1,4 @@
-"""The ids that tie one client request to everything done for it: request id and W3C trace context."""
+"""The ids that tie what is done to its cause: request id, W3C trace context, and the event that is being handled."""
 
 import re
 import secrets
@@ -8,6 +8,7 @@ from chassis.ids import new_id
 
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 traceparent: ContextVar[str | None] = ContextVar("traceparent", default=None)
+event_id: ContextVar[str | None] = ContextVar("event_id", default=None)
 
 _SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._~:@/+=-]{1,128}")
 # https://www.w3.org/TR/trace-context/#traceparent-header: version 00, no all-zero ids.

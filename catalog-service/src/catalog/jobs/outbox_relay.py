@@ -10,11 +10,10 @@ from itertools import groupby
 from catalog.storage.genres import GenreRepository, WaitingEvent
 from catalog.storage.leases import Held
 from chassis.clock import utc_now
-from chassis.events.envelope import Event, decode, encode, headers_of
+from chassis.events.envelope import decode, encode, headers_of
 from chassis.events.metrics import RelayMetrics
 from chassis.events.publisher import Publisher, PublishError
-from chassis.events.pulse import HEARTBEAT_SECONDS
-from chassis.events.topology import heartbeat_type
+from chassis.events.pulse import HEARTBEAT_SECONDS, heartbeat
 
 _log = logging.getLogger(__name__)
 
@@ -68,7 +67,7 @@ class OutboxRelay:
         if now < self._heartbeat_at:
             return True
         self._heartbeat_at = now + HEARTBEAT_SECONDS
-        event = Event(heartbeat_type("catalog"), "/catalog", "heartbeat/outbox", {"revision": time.time_ns() // 1000})
+        event = heartbeat("catalog", "outbox")
         try:
             await self._publisher.publish_event(event.type, str(event.id), encode(event), {})
         except PublishError as error:

@@ -39,6 +39,9 @@ def _amqp(**members: object) -> dict[str, object]:
     return {"amqp": {**members, "bindingVersion": _BINDING_VERSION}}
 
 
+_HEARTBEAT = "heartbeat.v1"
+
+
 def _message(event_type: str, folder: Path) -> dict[str, Any]:
     schema = json.loads((folder / f"{event_type}.schema.json").read_bytes())
     example = json.loads((folder / f"{event_type}.example.json").read_bytes())
@@ -50,7 +53,7 @@ def _message(event_type: str, folder: Path) -> dict[str, Any]:
         "correlationId": {"location": "$message.payload#/correlationid"},
         "payload": {"schemaFormat": _SCHEMA_FORMAT, "schema": {"$ref": f"events/{event_type}.schema.json"}},
         "examples": [{"name": "golden", "payload": example}],
-        "bindings": _amqp(messageType=event_type),
+        "bindings": _amqp(messageType=example["type"]),
     }
 
 
@@ -70,7 +73,10 @@ def _queue_channel(queue: QueueSpec) -> dict[str, Any]:
             f"Quorum queue. What fails is tried again after {', '.join(RETRY_DELAYS)} and then moved to "
             f"`{queue.parked_queue}`, as is what was delivered {DELIVERY_LIMIT} times and never acknowledged."
         ),
-        "messages": {b.routing_key: _ref("components", "messages", b.routing_key) for b in queue.bindings},
+        "messages": {
+            name: _ref("components", "messages", name)
+            for name in (*(b.routing_key for b in queue.bindings), _HEARTBEAT)
+        },
         "bindings": _amqp(
             **{
                 "is": "queue",
@@ -106,7 +112,7 @@ def document(folder: Path) -> dict[str, Any]:
         for event_type in types
     }
     for queue in topology.queues:
-        bound = tuple(binding.routing_key for binding in queue.bindings)
+        bound = (*(binding.routing_key for binding in queue.bindings), _HEARTBEAT)
         service = queue.name.split(".", maxsplit=1)[0]
         operations[f"receive.{queue.name}"] = _operation("receive", service, queue.name, bound, ack=True)
     for service, heard in sorted(topology.listeners.items()):
@@ -123,7 +129,7 @@ def document(folder: Path) -> dict[str, Any]:
             **{queue.name: _queue_channel(queue) for queue in topology.queues},
         },
         "operations": operations,
-        "components": {"messages": {event_type: _message(event_type, folder) for event_type in types}},
+        "components": {"messages": {event_type: _message(event_type, folder) for event_type in (*types, _HEARTBEAT)}},
     }
 
 

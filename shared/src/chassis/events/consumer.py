@@ -172,7 +172,9 @@ class Consumer:
         if handler is None:
             self._metrics.heartbeat.labels(self._spec.name).set_to_current_time()
             return "heartbeat"
+        # The task is this message's own: nothing of it reaches the next one.
         context.request_id.set(event.correlation_id)
+        context.event_id.set(str(event.id))
         # The header names the span of the relay, the envelope that of the request.
         header = message.headers.get("traceparent")
         offered = header if isinstance(header, str) else event.traceparent

@@ -29,7 +29,8 @@ class Event:
 
     `type` is `<service>.<aggregate>.<what happened>.v<major>` and is also the routing key; `source` is
     `/<service>`; `subject` names the aggregate (`user/<id>`); `data` is its full new state and holds its
-    `revision`, an integer that grows with every change.
+    `revision`, an integer that grows with every change. `causation_id` is the id of the event whose handler
+    made this one.
     """
 
     type: str
@@ -39,7 +40,7 @@ class Event:
     id: uuid.UUID = field(default_factory=new_id)
     time: datetime = field(default_factory=utc_now)
     correlation_id: str | None = field(default_factory=context.request_id.get)
-    causation_id: str | None = None
+    causation_id: str | None = field(default_factory=context.event_id.get)
     traceparent: str | None = field(default_factory=context.traceparent.get)
 
     @property

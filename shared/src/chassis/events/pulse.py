@@ -2,8 +2,17 @@
 
 import time
 
+from chassis.events.envelope import Event
+from chassis.events.topology import heartbeat_type
+
 # How often a relay sends a heartbeat through its outbox.
 HEARTBEAT_SECONDS = 10.0
+
+
+def heartbeat(service: str, sender: str) -> Event:
+    """What a relay of `service` sends; `sender` tells it from others."""
+    # A time is as good as a counter: nobody keeps it, and it grows over restarts.
+    return Event(heartbeat_type(service), f"/{service}", f"heartbeat/{sender}", {"revision": time.time_ns() // 1000})
 
 
 class Pulse:

@@ -37,8 +37,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from chassis.events.envelope import Event, encode, headers_of
 from chassis.events.metrics import RelayMetrics
 from chassis.events.publisher import MessageRefusedError, Publisher, PublishError
-from chassis.events.pulse import HEARTBEAT_SECONDS
-from chassis.events.topology import heartbeat_type
+from chassis.events.pulse import HEARTBEAT_SECONDS, heartbeat
 from chassis.sql import TABLE_OPTIONS, BinaryUuid, Database, UtcDateTime
 
 _log = logging.getLogger(__name__)
@@ -140,7 +139,7 @@ class SqlRelay:
         self._publisher = publisher
         self._metrics = metrics
         self._heartbeat_of = heartbeat_of
-        self._heartbeat_subject = f"heartbeat/{secrets.token_hex(8)}"
+        self._heartbeat_sender = secrets.token_hex(8)
         self._heartbeat_at = self._measured_at = 0.0
         # Aggregates whose event the broker refused, and until when they wait so that the others flow.
         self._resting: dict[str, float] = {}
@@ -215,8 +214,7 @@ class SqlRelay:
         self._heartbeat_at = now + HEARTBEAT_SECONDS
         if not await self._broker_is_there():
             return
-        data = {"revision": time.time_ns() // 1000}
-        event = Event(heartbeat_type(self._heartbeat_of), f"/{self._heartbeat_of}", self._heartbeat_subject, data)
+        event = heartbeat(self._heartbeat_of, self._heartbeat_sender)
         await connection.execute(insert(self._outbox.events), [self._outbox.row(event)])
         await connection.commit()
 
