@@ -8,25 +8,19 @@ from datetime import timedelta
 
 import pytest
 from prometheus_client import CollectorRegistry
-from sqlalchemy import create_engine, insert
+from shop_events import CHANGED, HEARTBEAT, NOBODY_LISTENS, NOWHERE, SPEC, TOPOLOGY, outbox, outbox_database
+from shop_events import publish as send
 
 from chassis.clock import utc_now
 from chassis.events import consumer as consumer_module
 from chassis.events.consumer import Consumer, Handler
-from chassis.events.envelope import Event, encode
+from chassis.events.envelope import Event
 from chassis.events.metrics import ConsumerMetrics, RelayMetrics
 from chassis.events.publisher import Publisher
-from chassis.events.sql_outbox import SHARDS, SqlOutbox, SqlRelay
-from chassis.events.topology import Binding, QueueSpec, Topology
+from chassis.events.sql_outbox import SqlRelay
 from chassis.metrics import new_registry
-from chassis.sql import Database, driver_url, new_metadata
-from chassis.testing.servers import broker_vhost, mysql_database
-
-CHANGED = "shop.order.changed.v1"
-SPEC = QueueSpec("till.orders.v1", (Binding("shop.events", CHANGED),))
-TOPOLOGY = Topology(exchanges=("shop.events",), queues=(SPEC,))
-metadata = new_metadata()
-outbox = SqlOutbox(metadata)
+from chassis.sql import Database
+from chassis.testing.servers import broker_vhost
 
 
 def order(number: int, event_type: str = CHANGED, *, seconds_ago: float = 0) -> Event:
@@ -72,12 +66,7 @@ async def publisher(vhost: str) -> AsyncIterator[Publisher]:
 
 @pytest.fixture(scope="module")
 async def database() -> AsyncIterator[Database]:
-    with mysql_database("metrics") as url:
-        engine = create_engine(driver_url(url, "pymysql"))
-        metadata.create_all(engine)
-        with engine.begin() as connection:
-            connection.execute(insert(outbox.shards), [{"shard": n} for n in range(SHARDS)])
-        engine.dispose()
+    with outbox_database("metrics") as url:
         database = Database(url)
         yield database
         await database.aclose()
@@ -96,14 +85,10 @@ async def consuming(vhost: str, publisher: Publisher, handler: Handler, figures:
             await task
 
 
-async def send(publisher: Publisher, event: Event) -> None:
-    await publisher.publish_event(event.type, str(event.id), encode(event), {})
-
-
 async def test_the_outbox_shows_depth_age_and_failures_while_the_broker_is_away(
     database: Database, vhost: str, figures: Figures
 ) -> None:
-    publisher = Publisher("amqp://nobody:x@127.0.0.1:9/", "test-away", TOPOLOGY)
+    publisher = Publisher(NOWHERE, "test-away", TOPOLOGY)
     relay = SqlRelay(database, outbox, publisher, RelayMetrics(figures.registry))
     await relay.publish_waiting()
     assert (figures.of("outbox_depth"), figures.of("outbox_oldest_seconds")) == (0, 0)
@@ -131,7 +116,7 @@ async def test_the_outbox_shows_depth_age_and_failures_while_the_broker_is_away(
 
 async def test_a_refused_event_counts_as_a_failure(database: Database, publisher: Publisher, figures: Figures) -> None:
     relay = SqlRelay(database, outbox, publisher, RelayMetrics(figures.registry))
-    await database.transaction(lambda session: outbox.append(session, order(1, "shop.nobody.listens.v1")))
+    await database.transaction(lambda session: outbox.append(session, order(1, NOBODY_LISTENS)))
     await relay.publish_waiting()
     assert figures.of("outbox_publish_failures_total") == 1
     await database.transaction(lambda session: session.execute(outbox.events.delete()))
@@ -174,7 +159,7 @@ async def test_the_last_heartbeat_is_known_by_its_time(vhost: str, publisher: Pu
         await figures.until("event_messages_total", 1, **queue, outcome="applied")
         assert figures.of(name, **queue) is None, "only heartbeats say that the producers are there"
         for count in (1, 2):
-            await send(publisher, order(1, "shop.heartbeat.v1"))
+            await send(publisher, order(1, HEARTBEAT))
             await figures.until("event_messages_total", count, **queue, outcome="heartbeat")
             heard = figures.of(name, **queue) or 0
             assert began <= heard <= time.time()

@@ -1,53 +1,48 @@
-"""What outbox, publisher and consumers do when something on the way fails, on the real servers."""
+"""What the way from outbox to broker does when something on it fails, on the real servers."""
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import replace
 
-import aio_pika
+import httpx
 import pytest
-from prometheus_client import CollectorRegistry
-from sqlalchemy import create_engine, func, insert, select, text
+from shop_events import (
+    DOOR_OPENED,
+    NOBODY_LISTENS,
+    NOWHERE,
+    QUEUE,
+    TOPOLOGY,
+    channel_to,
+    consumer_of,
+    eventually,
+    order,
+    outbox,
+    outbox_database,
+    publish,
+    running,
+    take,
+)
+from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
+from yarl import URL
 
-from chassis.errors import UnavailableError
-from chassis.events import consumer as consumer_module
 from chassis.events import publisher as publisher_module
-from chassis.events import pulse as pulse_module
 from chassis.events.broadcast import BroadcastListener
-from chassis.events.connection import BrokerConnectionLostError, connected
-from chassis.events.consumer import Consumer, ConsumerMetrics, Handler
-from chassis.events.envelope import MAX_BYTES, Event, InvalidEventError, decode, encode
+from chassis.events.connection import connected
+from chassis.events.envelope import Event
+from chassis.events.metrics import RelayMetrics
 from chassis.events.publisher import MessageRefusedError, Publisher, PublishError
-from chassis.events.pulse import Pulse
-from chassis.events.sql_outbox import SHARDS, RelayMetrics, SqlOutbox, SqlRelay
-from chassis.events.topology import Binding, QueueSpec, Topology, declare
+from chassis.events.sql_outbox import SqlRelay
+from chassis.events.topology import RETRY_DELAYS, declare
 from chassis.metrics import new_registry
-from chassis.sql import Database, driver_url, new_metadata
-from chassis.testing.servers import broker_vhost, mysql_database
-
-QUEUE = "till.orders.v1"
-SPEC = QueueSpec(QUEUE, (Binding("shop.events", "shop.order.changed.v1"),))
-TOPOLOGY = Topology(exchanges=("shop.events",), queues=(SPEC,), broadcasts=frozenset({"shop.door.opened.v1"}))
-NOWHERE = "amqp://nobody:x@127.0.0.1:9/"
-metadata = new_metadata()
-outbox = SqlOutbox(metadata)
-
-
-def order(number: int, revision: int = 1, event_type: str = "shop.order.changed.v1") -> Event:
-    return Event(event_type, "/shop", f"order/{number}", {"orderId": number, "revision": revision})
+from chassis.sql import Database
+from chassis.testing.servers import broker_vhost, required_environment
 
 
 @pytest.fixture(scope="module")
 def database_url() -> Iterator[str]:
-    with mysql_database("recovery") as url:
-        engine = create_engine(driver_url(url, "pymysql"))
-        metadata.create_all(engine)
-        with engine.begin() as connection:
-            connection.execute(insert(outbox.shards), [{"shard": n} for n in range(SHARDS)])
-        engine.dispose()
+    with outbox_database("recovery") as url:
         yield url
 
 
@@ -71,58 +66,6 @@ async def publisher(vhost: str) -> AsyncIterator[Publisher]:
     publisher = Publisher(vhost, "test-publisher", TOPOLOGY)
     yield publisher
     await publisher.aclose()
-
-
-async def eventually(condition: Callable[[], bool], seconds: float = 20) -> None:
-    async with asyncio.timeout(seconds):
-        while not condition():
-            await asyncio.sleep(0.01)
-
-
-def consumer_of(
-    broker_url: str, publisher: Publisher, handler: Handler, registry: CollectorRegistry | None = None
-) -> Consumer:
-    handlers = {"shop.order.changed.v1": handler}
-    metrics = ConsumerMetrics(registry or new_registry())
-    return Consumer(broker_url, "test-consumer", TOPOLOGY, QUEUE, handlers, publisher, metrics)
-
-
-@asynccontextmanager
-async def running(consumer: Consumer) -> AsyncIterator["asyncio.Task[None]"]:
-    task = asyncio.create_task(consumer.run())
-    try:
-        await eventually(lambda: consumer.is_consuming or task.done())
-        yield task
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError, BrokerConnectionLostError):
-            await task
-
-
-async def publish(publisher: Publisher, event: Event) -> None:
-    await publisher.publish_event(event.type, str(event.id), encode(event), {})
-
-
-@asynccontextmanager
-async def channel_to(broker_url: str) -> AsyncIterator[aio_pika.abc.AbstractChannel]:
-    connection = await aio_pika.connect(broker_url)
-    try:
-        yield await connection.channel()
-    finally:
-        await connection.close()
-
-
-async def wait_for_depth(broker_url: str, queue: str, expected: int) -> None:
-    async with asyncio.timeout(20), channel_to(broker_url) as channel:
-        while (await channel.declare_queue(queue, passive=True)).declaration_result.message_count != expected:
-            await asyncio.sleep(0.05)
-
-
-async def take(broker_url: str, queue: str) -> aio_pika.abc.AbstractIncomingMessage:
-    async with channel_to(broker_url) as channel:
-        message = await (await channel.get_queue(queue)).get(no_ack=True)
-        assert message is not None
-        return message
 
 
 async def waiting(database: Database) -> int:
@@ -175,7 +118,7 @@ async def test_a_refused_event_does_not_hold_up_the_others_of_its_shard(
     database: Database, vhost: str, publisher: Publisher
 ) -> None:
     # More of them than a batch holds, all in one shard, and before the one that can be sent.
-    refused = [order(1, revision, "shop.nobody.listens.v1") for revision in range(1, 252)]
+    refused = [order(1, revision, NOBODY_LISTENS) for revision in range(1, 252)]
     await database.transaction(lambda s: outbox.append_many(s, refused))
     async with relaying(relay_of(database, publisher)):
         await eventually(lambda: publisher.is_connected)
@@ -257,7 +200,7 @@ async def test_a_failed_publish_does_not_close_the_connection_that_replaced_its_
 async def test_a_refusal_by_the_broker_keeps_the_connection(vhost: str, publisher: Publisher) -> None:
     channel = await publisher.connect()
     with pytest.raises(MessageRefusedError):
-        await publish(publisher, order(1, event_type="shop.nobody.listens.v1"))
+        await publish(publisher, order(1, event_type=NOBODY_LISTENS))
     assert await publisher.connect() is channel
 
 
@@ -278,18 +221,6 @@ async def test_a_deleted_queue_is_declared_again_when_events_stay_unroutable(
     assert (await take(vhost, QUEUE)).message_id == str(event.id)
 
 
-async def test_a_consumer_learns_at_once_that_its_queue_was_deleted(vhost: str, publisher: Publisher) -> None:
-    async def handler(event: Event) -> None:
-        return
-
-    async with running(consumer_of(vhost, publisher, handler)) as task:
-        async with channel_to(vhost) as channel:
-            await (await channel.get_queue(QUEUE)).delete(if_unused=False, if_empty=False)
-        with pytest.raises(BrokerConnectionLostError):
-            async with asyncio.timeout(1):
-                await task
-
-
 async def test_heartbeats_go_all_the_way_and_no_handler_sees_them(
     database: Database, vhost: str, publisher: Publisher
 ) -> None:
@@ -308,175 +239,67 @@ async def test_heartbeats_go_all_the_way_and_no_handler_sees_them(
     assert not seen
 
 
-def test_silence_counts_only_after_a_heartbeat(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = 100.0
-    monkeypatch.setattr(pulse_module.time, "monotonic", lambda: now)
-    pulse = Pulse()
-    pulse.heard(heartbeat=False)
-    now += 1000
-    assert not pulse.is_lost(listeners=1)
-    pulse.heard(heartbeat=True)
-    now += 29
-    assert not pulse.is_lost(listeners=1)
-    now += 2
-    assert pulse.is_lost(listeners=1)
-    assert not pulse.is_lost(listeners=3)
-    pulse.heard(heartbeat=False)
-    assert not pulse.is_lost(listeners=1)
-
-
-async def test_a_consumer_that_is_not_fed_any_more_ends(
-    vhost: str, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(consumer_module, "_WATCHDOG_SECONDS", 0.1)
-    monkeypatch.setattr(pulse_module, "HEARTBEAT_SECONDS", 0.2)
-
-    async def handler(event: Event) -> None:
-        return
-
-    async with running(consumer_of(vhost, publisher, handler)) as task:
-        await asyncio.sleep(1)
-        assert not task.done()
-        await publish(publisher, order(1, event_type="shop.heartbeat.v1"))
-        with pytest.raises(BrokerConnectionLostError):
-            async with asyncio.timeout(3):
-                await task
-
-
-async def test_while_no_copy_can_be_made_the_original_is_kept_and_not_counted(vhost: str, publisher: Publisher) -> None:
-    broken = Publisher(NOWHERE, "test-broken", TOPOLOGY)
-
-    calls = 0
-
-    async def handler(event: Event) -> None:
-        nonlocal calls
-        calls += 1
-        raise ValueError("cannot apply")
-
-    async with running(consumer_of(vhost, broken, handler)) as task:
-        await publish(publisher, order(1))
-        await asyncio.sleep(2)
-        assert not task.done()
-        broken._broker_url = vhost
-        await wait_for_depth(vhost, SPEC.retry_queue("5s"), 1)
-    await broken.aclose()
-    message = await take(vhost, SPEC.retry_queue("5s"))
-    assert message.headers["x-attempt"] == 1
-    assert calls == 3
-
-
-async def test_a_message_that_cannot_be_settled_goes_back_to_the_queue(
-    vhost: str, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def handler(event: Event) -> None:
-        return
-
-    async def fail(*_: object) -> str:
-        raise RuntimeError("a defect")
-
-    monkeypatch.setattr(Consumer, "_settle", fail)
-    async with running(consumer_of(vhost, publisher, handler)) as task:
-        await publish(publisher, order(1))
-        with pytest.raises(BrokerConnectionLostError):
-            async with asyncio.timeout(5):
-                await task
-    await wait_for_depth(vhost, QUEUE, 1)
-
-
-async def test_a_consumer_stops_quickly_although_its_store_is_away(vhost: str, publisher: Publisher) -> None:
-    calls = 0
-
-    async def handler(event: Event) -> None:
-        nonlocal calls
-        calls += 1
-        raise UnavailableError
-
-    consumer = consumer_of(vhost, publisher, handler)
-    async with running(consumer):
-        for number in range(20):
-            await publish(publisher, order(number))
-        await eventually(lambda: calls >= 16)
-        began = time.monotonic()
-    assert time.monotonic() - began < 3
-    await wait_for_depth(vhost, QUEUE, 20)
-
-
-async def test_an_outage_longer_than_the_broker_waits_defers_the_message_uncounted(
-    vhost: str, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(consumer_module, "_HOLD_SECONDS", 0.2)
-
-    async def handler(event: Event) -> None:
-        raise UnavailableError
-
-    async with running(consumer_of(vhost, publisher, handler)):
-        await publish(publisher, order(1))
-        await wait_for_depth(vhost, SPEC.retry_queue("600s"), 1)
-    assert "x-attempt" not in (await take(vhost, SPEC.retry_queue("600s"))).headers
-
-
-async def test_a_handler_that_hangs_has_failed(
-    vhost: str, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(consumer_module, "HANDLER_SECONDS", 0.1)
-
-    async def handler(event: Event) -> None:
-        await asyncio.Event().wait()
-
-    async with running(consumer_of(vhost, publisher, handler)):
-        await publish(publisher, order(1))
-        await wait_for_depth(vhost, SPEC.retry_queue("5s"), 1)
-
-
-@pytest.mark.parametrize("attempt", ["seven", -1, 2.5, None])
-async def test_a_foreign_attempt_header_counts_as_none(vhost: str, publisher: Publisher, attempt: object) -> None:
-    async def handler(event: Event) -> None:
-        raise ValueError("cannot apply")
-
-    async with running(consumer_of(vhost, publisher, handler)):
-        await publisher.publish("", QUEUE, encode(order(1)), message_id="x", headers={"x-attempt": attempt})
-        await wait_for_depth(vhost, SPEC.retry_queue("5s"), 1)
-    assert (await take(vhost, SPEC.retry_queue("5s"))).headers["x-attempt"] == 1
-
-
-async def test_a_listener_that_could_not_apply_an_event_starts_again_from_the_snapshot(
-    vhost: str, publisher: Publisher
-) -> None:
-    async def on_bound() -> None:
-        return
-
-    def on_event(event: Event) -> None:
-        raise KeyError("sid")
-
-    types = ["shop.door.opened.v1"]
-    listener = BroadcastListener(vhost, "test-listener", TOPOLOGY, types, on_bound, on_event)
-    task = asyncio.create_task(listener.run())
-    await eventually(lambda: listener.is_listening)
-    await publish(publisher, order(1, event_type="shop.door.opened.v1"))
-    with pytest.raises(BrokerConnectionLostError):
-        async with asyncio.timeout(2):
-            await task
-
-
-def test_an_event_that_no_consumer_would_accept_is_not_stored() -> None:
-    with pytest.raises(ValueError, match="more than consumers accept"):
-        encode(replace(order(1), data={"revision": 1, "text": "x" * MAX_BYTES}))
-
-
-@pytest.mark.parametrize("name", ["correlation_id", "causation_id", "traceparent"])
-def test_optional_members_are_texts(name: str) -> None:
-    with pytest.raises(InvalidEventError):
-        decode(encode(replace(order(1), **{name: 5})))  # type: ignore[arg-type]
-
-
-def test_deep_nesting_is_no_event() -> None:
-    with pytest.raises(InvalidEventError):
-        decode(b"[" * 100_000)
-
-
 async def test_two_declarations_at_once_agree(vhost: str) -> None:
     async def declaring(session: AsyncSession | None = None) -> None:
         async with connected(vhost, "test-declare", TOPOLOGY) as connection:
             await declare(await connection.channel(), TOPOLOGY)
 
     await asyncio.gather(*(declaring() for _ in range(3)))
+
+
+async def test_writers_are_not_held_up_by_a_relay_in_the_middle_of_its_shards(
+    database: Database, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publishing, go_on = asyncio.Event(), asyncio.Event()
+    original = Publisher.publish_event
+
+    async def slow(self: Publisher, *arguments: object) -> None:
+        publishing.set()
+        await go_on.wait()
+        await original(self, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Publisher, "publish_event", slow)
+    numbers = range(64)
+    await database.transaction(lambda s: outbox.append_many(s, [order(n) for n in numbers]))
+    async with relaying(relay_of(database, publisher)):
+        await publishing.wait()
+        # Of every shard some: those that are locked too, and behind the last row that the relay has read.
+        async with asyncio.timeout(3):
+            for number in numbers:
+                await database.transaction(lambda s, n=number: outbox.append(s, order(n, 2)))
+        go_on.set()
+        async with asyncio.timeout(20):
+            while await waiting(database):
+                await asyncio.sleep(0.01)
+
+
+async def test_a_connection_asks_for_heartbeats_often_enough(vhost: str) -> None:
+    async with connected(vhost, "test-heartbeat", TOPOLOGY) as connection:
+        assert connection.transport is not None
+        # The library's default of 60 s would notice a half-open connection after three minutes.
+        assert connection.transport.connection.connection_tune.heartbeat == 10
+
+
+async def test_nothing_is_declared_that_newer_brokers_deprecate(vhost: str, publisher: Publisher) -> None:
+    async def on_bound() -> None:
+        return
+
+    listener = BroadcastListener(vhost, "test-listener", TOPOLOGY, [DOOR_OPENED], on_bound, lambda _: None)
+    listening = asyncio.create_task(listener.run())
+    await eventually(lambda: listener.is_listening)
+    await publisher.connect()
+    api = URL(required_environment("STACK_AMQP_API_URL"))
+    async with httpx.AsyncClient(
+        base_url=str(api.with_user(None)), auth=(api.user or "", api.password or ""), trust_env=False, timeout=30
+    ) as client:
+        queues = (await client.get(f"/api/queues{URL(vhost).path}")).raise_for_status().json()
+        used = await client.get("/api/deprecated-features/used")
+    listening.cancel()
+    await asyncio.wait([listening])
+    lasting = [queue for queue in queues if queue["durable"]]
+    assert {queue["arguments"]["x-queue-type"] for queue in lasting} == {"quorum"}
+    assert len(lasting) == 1 + 1 + len(RETRY_DELAYS)
+    assert [queue["exclusive"] for queue in queues if not queue["durable"]] == [True]
+    # Brokers before 3.13 keep no such list. What concerns the servers' own configuration is not ours.
+    features = {row["name"] for row in used.json()} if used.status_code == httpx.codes.OK else set()
+    assert not features & {"classic_queue_mirroring", "global_qos", "queue_master_locator", "transient_nonexcl_queues"}
