@@ -15,6 +15,7 @@ from catalog.domain.events import ENTITLEMENTS_CHANGED, GENRE_CHANGED
 from catalog.domain.genres import GenreChanges
 from catalog.jobs.outbox_relay import OutboxRelay
 from catalog.storage.leases import Held
+from chassis.deadlines import stop
 from chassis.events.consumer import Consumer, ConsumerMetrics
 from chassis.events.envelope import Event, decode, encode
 from chassis.events.metrics import RelayMetrics
@@ -122,8 +123,7 @@ async def test_the_outbox_shows_its_depth_its_age_and_its_failures(
     async with asyncio.timeout(20):
         while not [e for e in await drain(broker_url, "watch.genres.v1") if e.type == "catalog.heartbeat.v1"]:
             await asyncio.sleep(0.05)
-    leading.cancel()
-    await asyncio.wait([leading])
+    await stop(leading)
     assert registry.get_sample_value("outbox_oldest_seconds") == 0
 
 

@@ -11,6 +11,7 @@ import pytest
 from catalog.jobs.healing import HealingSweep
 from catalog.services.healing import EntitlementHealing
 from catalog.storage.leases import Held
+from chassis.deadlines import stop
 from chassis.events.metrics import ProjectionMetrics
 from chassis.http import PeerUnavailableError
 from chassis.metrics import new_registry
@@ -136,8 +137,7 @@ async def test_what_the_sweep_finds_and_when_it_last_looked_is_shown(
         async with asyncio.timeout(20):
             while not condition():
                 await asyncio.sleep(0.01)
-        task.cancel()
-        await asyncio.wait([task])
+        await stop(task)
 
     metrics = ProjectionMetrics(registry)
     subscriptions.grant(uuid.uuid4(), 28)

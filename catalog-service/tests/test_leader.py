@@ -16,6 +16,7 @@ from catalog.domain.genres import GenreChanges
 from catalog.domain.sync import Routine
 from catalog.jobs.leader import Leader
 from catalog.storage.leases import LeaseLostError
+from chassis.deadlines import stop
 
 
 async def test_a_lease_has_one_holder_at_a_time(resources: Any) -> None:
@@ -105,8 +106,7 @@ async def test_of_three_workers_one_leads_and_its_end_hands_over_at_once(resourc
         await asyncio.sleep(0.3)
         assert len(leading) == 1
 
-        tasks[leading[0]].cancel()
-        await asyncio.wait([tasks[leading[0]]])
+        await stop(tasks[leading[0]])
         begin = time.monotonic()
         async with asyncio.timeout(5):
             while len(leading) < 2:
@@ -114,9 +114,7 @@ async def test_of_three_workers_one_leads_and_its_end_hands_over_at_once(resourc
         assert time.monotonic() - begin < 3
         assert leading[0] != leading[1]
     finally:
-        for task in tasks.values():
-            task.cancel()
-        await asyncio.gather(*tasks.values(), return_exceptions=True)
+        await stop(*tasks.values())
 
 
 async def test_who_loses_the_lease_stops_working(resources: Any, monkeypatch: Any) -> None:
@@ -142,8 +140,7 @@ async def test_who_loses_the_lease_stops_working(resources: Any, monkeypatch: An
             await stopped.wait()
         assert (await resources.mongo.database["leases"].find_one({"_id": "sync"}))["owner"] == "b"
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await stop(task)
 
 
 WORKER = """

@@ -14,6 +14,7 @@ from catalog.__main__ import main
 from catalog.domain.entitlements import Grant, Statement
 from catalog.domain.genres import GenreChanges
 from catalog.services.healing import EntitlementHealing
+from chassis.deadlines import stop
 from chassis.events.envelope import decode
 from chassis.events.publisher import Publisher
 from chassis.events.topology import load_topology
@@ -150,9 +151,10 @@ async def watched(resources: Any) -> AsyncIterator[list[int]]:
                 seen[row["_id"]] = row["revision"]
 
     task = asyncio.create_task(watch())
-    yield went_back
-    task.cancel()
-    await asyncio.wait([task])
+    try:
+        yield went_back
+    finally:
+        await stop(task)
     assert seen
 
 

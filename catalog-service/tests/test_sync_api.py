@@ -11,6 +11,7 @@ from catalog.domain.sync import Routine
 from catalog.factory import create_genre_sync, create_movie_sync
 from catalog.jobs.leader import Leader
 from catalog.jobs.synchronization import Synchronization, SyncMetrics
+from chassis.deadlines import stop
 from chassis.metrics import new_registry
 from chassis.testing.http import assert_problem
 
@@ -35,8 +36,7 @@ async def working(resources: Any, name: str = "worker") -> Any:
     try:
         yield
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await stop(task)
 
 
 async def until(condition: Any, seconds: float = 15) -> None:

@@ -5,8 +5,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from chassis import deadlines
 from chassis import mongo as mongo_module
-from chassis.deadlines import within
+from chassis.deadlines import stop, within
 from chassis.mongo import Mongo
 
 
@@ -52,6 +53,36 @@ async def test_the_end_of_the_process_ends_the_work_too() -> None:
     with pytest.raises(asyncio.CancelledError):
         await waiting
     await asyncio.wait_for(interrupted.wait(), 5)
+
+
+async def test_what_loses_a_cancellation_is_stopped_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deadlines, "_CANCEL_AGAIN_SECONDS", 0.01)
+    lost = asyncio.Event()
+
+    async def loses_the_first() -> None:
+        while True:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                if lost.is_set():
+                    raise
+                lost.set()
+
+    async def fails_at_the_end() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            raise LookupError
+
+    async def ended() -> None: ...
+
+    tasks = [asyncio.create_task(work()) for work in (loses_the_first, fails_at_the_end, ended)]
+    await asyncio.sleep(0)
+    async with asyncio.timeout(5):
+        await stop(*tasks)
+    assert lost.is_set()
+    assert all(task.done() for task in tasks)
+    await stop()
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from pymongo.errors import PyMongoError
 
 from catalog.storage.leases import Held, LeaseLostError, LeaseRepository
-from chassis.deadlines import within
+from chassis.deadlines import stop, within
 from chassis.mongo import is_unavailable
 
 _log = logging.getLogger(__name__)
@@ -59,9 +59,7 @@ class Leader:
             for task in done:
                 task.result()
         finally:
-            working.cancel()
-            renewing.cancel()
-            await asyncio.gather(working, renewing, return_exceptions=True)
+            await stop(working, renewing)
 
     async def _renew(self, held: Held) -> None:
         """Extend the lease in time. Raises `LeaseLostError`."""
