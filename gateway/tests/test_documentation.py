@@ -8,8 +8,10 @@ import httpx
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
+from chassis.problems import Problem
 from chassis.testing.http import assert_problem
 from gateway.openapi import CREDIT, merge
+from gateway.openapi_schemas import PROBLEM_SCHEMAS, tidy
 from gateway.routes import ROUTES
 from gateway.routing import LOCAL, Access
 from gateway.testing.process import RunningGateway, StartGateway
@@ -198,3 +200,9 @@ async def test_the_index_names_the_ways_in(shared_gateway: RunningGateway) -> No
         index = (await client.get("/", headers={"accept": "application/json"})).json()
         for name in ("documentation", "problems", "keys"):
             assert (await client.get(index[name])).status_code == 200
+
+
+def test_the_schema_of_problems_is_that_of_the_model() -> None:
+    schema = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+    parts = {**schema.pop("$defs"), "Problem": schema}
+    assert {name: tidy(part) for name, part in parts.items()} == PROBLEM_SCHEMAS

@@ -92,12 +92,11 @@ def test_every_process_is_probed_where_it_answers(overlay: list[Document]) -> No
 
 
 def test_a_rolling_update_never_has_fewer_replicas_and_lets_requests_end(overlay: list[Document]) -> None:
-    gateway = services.SETTINGS["gateway"].model_fields
     for name, workload in workloads(overlay, "api", "worker", "gateway").items():
         assert workload["spec"]["strategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}, name
         notice = container(workload)["lifecycle"]["preStop"]["sleep"]["seconds"]
         # DNS answers live 5 s in a cluster, and the gateway looks names up again after its own interval.
-        assert notice >= 5 + gateway["resolve_seconds"].default, name
+        assert notice >= 5 + services.default_of("resolve_seconds"), name
         assert pod(workload)["terminationGracePeriodSeconds"] >= notice + END_SECONDS, name
     assert DRAIN_SECONDS < END_SECONDS
 

@@ -9,15 +9,25 @@ import logging
 import sys
 import time
 from functools import lru_cache
-from typing import TYPE_CHECKING, TextIO
+from typing import Protocol, TextIO
 
-if TYPE_CHECKING:
-    from gateway.exchange import Exchange
+from chassis.tokens import Principal
 
 _log = logging.getLogger(__name__)
 
 # Beyond this, a reader of our output that has stopped must not cost us our memory.
 _MAX_LINES = 20_000
+
+
+class Answered(Protocol):
+    """What a line tells of a finished exchange."""
+
+    request_id: str
+    traceparent: str
+    principal: Principal | None
+    address: str
+    status: int
+    bytes_out: int
 
 
 class AccessLog:
@@ -29,7 +39,7 @@ class AccessLog:
         self._writing: asyncio.Future[None] | None = None
         self.dropped = 0
 
-    def add(self, exchange: "Exchange", method: str, template: str, seconds: float) -> None:
+    def add(self, exchange: Answered, method: str, template: str, seconds: float) -> None:
         """Note a finished exchange."""
         if len(self._lines) >= _MAX_LINES:
             self.dropped += 1
@@ -67,7 +77,7 @@ def _second(at: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(at))
 
 
-def _line(exchange: "Exchange", method: str, template: str, seconds: float) -> str:
+def _line(exchange: Answered, method: str, template: str, seconds: float) -> str:
     """The request as JSON. Nothing in it needs escaping: ids and addresses are checked, the rest is our own."""
     at, trace, principal = time.time(), exchange.traceparent, exchange.principal
     trace_id = f'"{trace[3:35]}"' if trace else "null"

@@ -6,7 +6,7 @@ from email.utils import formatdate
 from http import HTTPStatus
 
 from chassis.errors import ServiceError
-from chassis.problems import STATUS, problem_body, problem_headers
+from chassis.problem_documents import STATUS, problem_body, problem_headers
 from gateway.headers import NOTHING_TO_RENDER, SECURITY
 
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}

@@ -4,22 +4,19 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Coroutine, Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from starlette.types import ASGIApp
 
-from gateway.access_log import AccessLog
+from gateway.access_log import AccessLog, Answered
 from gateway.admission import Admission
 from gateway.answer import DateLine
 from gateway.config import GatewaySettings
 from gateway.headers import TrustedProxies
-from gateway.local import serve
+from gateway.local import Asking, serve
 from gateway.metrics import RequestCounts
-from gateway.routing import UNMATCHED
+from gateway.routing import UNMATCHED, Route
 from gateway.upstream.pool import UpstreamPool
-
-if TYPE_CHECKING:
-    from gateway.exchange import Exchange
 
 _log = logging.getLogger(__name__)
 
@@ -33,22 +30,28 @@ class Sweepable(Protocol):
     def sweep(self, now: float) -> None: ...
 
 
+class Finished(Answered, Protocol):
+    """An exchange that is over, as far as it is counted."""
+
+    route: Route
+    method: bytes
+    started: float
+
+
 class Gateway:
     """Shared by all exchanges of this process."""
 
-    def __init__(  # noqa: PLR0913 - the parts of a gateway
+    def __init__(
         self,
         settings: GatewaySettings,
         admission: Admission,
         pools: Mapping[str, UpstreamPool],
         local: ASGIApp,
         access_log: AccessLog | None,
-        exchange_class: type["Exchange"],
     ) -> None:
         self.settings = settings
         self.admission = admission
         self.pools = pools
-        self.exchange_class = exchange_class
         self.counts = RequestCounts()
         self.date = DateLine()
         self.proxies = TrustedProxies(settings.trusted_proxies)
@@ -67,11 +70,11 @@ class Gateway:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def serve_local(self, exchange: "Exchange") -> None:
+    async def serve_local(self, exchange: Asking) -> None:
         """Answer with one of the gateway's own pages."""
         await serve(self._local, exchange)
 
-    def record(self, exchange: "Exchange") -> None:
+    def record(self, exchange: Finished) -> None:
         """Count and log a finished exchange."""
         route = exchange.route
         seconds = self.now() - exchange.started
@@ -101,7 +104,7 @@ class Gateway:
         while True:
             await asyncio.sleep(self.settings.resolve_seconds)
             for pool in self.pools.values():
-                await pool.balancer.refresh()
+                await pool.refresh_addresses()
 
     async def aclose(self) -> None:
         """Close the connections to the services and write the rest of the log."""

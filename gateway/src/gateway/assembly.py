@@ -2,19 +2,18 @@
 
 import importlib
 import logging
-import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
-import httpx
 from prometheus_client import CollectorRegistry
 
 from chassis import tracing
 from chassis.metrics import new_registry
 from chassis.operations import Check
 from chassis.process import Task
-from chassis.tokens import AccessTokenVerifier, KeySet, jwks_over_http
+from chassis.tokens import AccessTokenVerifier, JwksSource, KeySet
 from gateway import routes
 from gateway.access_log import AccessLog
 from gateway.admission import Admission
@@ -22,6 +21,7 @@ from gateway.app import Gateway
 from gateway.config import GatewaySettings
 from gateway.docs import Pages
 from gateway.exchange import Exchange
+from gateway.fetch import FetchError, fetch_object, first_object
 from gateway.metrics import GatewayCollector
 from gateway.openapi import Documentation
 from gateway.rate_limit import Policy, RateLimiter
@@ -33,6 +33,8 @@ from gateway.upstream.pool import PoolLimits, UpstreamPool
 
 _log = logging.getLogger(__name__)
 
+_MAX_KEY_SET_BYTES = 65536
+
 
 class NotReadyError(Exception):
     """Something without which nobody can be let in is not there yet."""
@@ -43,6 +45,7 @@ class Assembly:
     """The gateway and what keeps it informed. `tasks` are to be run for ever beside it."""
 
     gateway: Gateway
+    exchange_class: type[Exchange]
     revocations: Revocations
     registry: CollectorRegistry
     checks: Mapping[str, Check]
@@ -101,68 +104,70 @@ def _exchange_class() -> type[Exchange]:
     return TracedExchange
 
 
-def _tls(addresses: list[str]) -> ssl.SSLContext:
-    """What certificates are checked with; only key sets may be elsewhere than at a service of the suite."""
-    if any(address.startswith("https:") for address in addresses):
-        return ssl.create_default_context()
-    # Trusts nobody, and saves the memory of all the authorities.
-    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+def _key_source(urls: Sequence[str]) -> JwksSource:
+    async def fetch(url: str) -> dict[str, Any]:
+        document = await fetch_object(url, seconds=2.0, max_bytes=_MAX_KEY_SET_BYTES)
+        if not isinstance(document.get("keys"), list):
+            raise FetchError("no key set")
+        return document
+
+    async def source() -> Mapping[str, Any]:
+        return await first_object(urls, fetch)
+
+    return source
 
 
 @asynccontextmanager
 async def assemble(settings: GatewaySettings) -> AsyncIterator[Assembly]:
     """All parts, closed at the end."""
-    addresses = settings.jwks_addresses()
-    async with httpx.AsyncClient(trust_env=False, follow_redirects=False, verify=_tls(addresses)) as client:
-        keys = KeySet(jwks_over_http(client, addresses))
-        revocations = Revocations()
-        feed = RevocationFeed(
+    keys = KeySet(_key_source(settings.jwks_addresses()))
+    revocations = Revocations()
+    feed = RevocationFeed(
+        revocations,
+        broker_url=settings.broker_url,
+        identity_urls=settings.identity_urls,
+        internal_token=settings.internal_token,
+    )
+    documentation = Documentation(settings.upstreams())
+    admission = _admission(settings, keys, revocations)
+    pools = {name: await _pool(name, urls, settings) for name, urls in settings.upstreams().items()}
+
+    async def keys_known() -> None:
+        if not keys.is_loaded:
+            raise NotReadyError("no public key has been fetched yet")
+
+    async def revocations_known() -> None:
+        if not revocations.is_informed:
+            raise NotReadyError("the list of ended sessions has not been read yet")
+
+    async def not_draining() -> None:
+        if gateway.is_draining:
+            raise NotReadyError("shutting down")
+
+    checks = {"keys": keys_known, "revocations": revocations_known, "draining": not_draining}
+    pages = Pages(documentation, lambda: admission.table.routes, checks)
+    access_log = AccessLog() if settings.access_log else None
+    gateway = Gateway(settings, admission, pools, pages.app(), access_log)
+    registry = new_registry()
+    registry.register(
+        GatewayCollector(
+            gateway.counts,
+            pools,
+            [admission.per_address, admission.per_user, admission.credentials],
             revocations,
-            client,
-            broker_url=settings.broker_url.get_secret_value(),
-            identity_urls=settings.identity_urls,
-            internal_token=settings.internal_token.get_secret_value(),
+            feed,
+            lambda: len(gateway.connections()),
+            gateway.now,
         )
-        documentation = Documentation(client, settings.upstreams())
-        admission = _admission(settings, keys, revocations)
-        pools = {name: await _pool(name, urls, settings) for name, urls in settings.upstreams().items()}
-
-        async def keys_known() -> None:
-            if not keys.is_loaded:
-                raise NotReadyError("no public key has been fetched yet")
-
-        async def revocations_known() -> None:
-            if not revocations.is_informed:
-                raise NotReadyError("the list of ended sessions has not been read yet")
-
-        async def not_draining() -> None:
-            if gateway.is_draining:
-                raise NotReadyError("shutting down")
-
-        checks = {"keys": keys_known, "revocations": revocations_known, "draining": not_draining}
-        pages = Pages(documentation, lambda: admission.table.routes, checks)
-        access_log = AccessLog() if settings.access_log else None
-        gateway = Gateway(settings, admission, pools, pages.app(), access_log, _exchange_class())
-        registry = new_registry()
-        registry.register(
-            GatewayCollector(
-                gateway.counts,
-                pools,
-                [admission.per_address, admission.per_user, admission.credentials],
-                revocations,
-                feed,
-                lambda: len(gateway.connections()),
-                gateway.now,
-            )
-        )
-        tasks = {
-            "keys": keys.keep_fresh,
-            "revocation events": feed.listen,
-            "revocation snapshots": feed.poll,
-            "documentation": documentation.keep_fresh,
-            "addresses": gateway.refresh_addresses,
-        }
-        try:
-            yield Assembly(gateway, revocations, registry, checks, tasks)
-        finally:
-            await gateway.aclose()
+    )
+    tasks = {
+        "keys": keys.keep_fresh,
+        "revocation events": feed.listen,
+        "revocation snapshots": feed.poll,
+        "documentation": documentation.keep_fresh,
+        "addresses": gateway.refresh_addresses,
+    }
+    try:
+        yield Assembly(gateway, _exchange_class(), revocations, registry, checks, tasks)
+    finally:
+        await gateway.aclose()

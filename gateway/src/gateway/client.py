@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, cast
 import httptools
 
 from chassis.errors import MalformedRequestError, ServiceError
+from gateway.app import Gateway
 from gateway.errors import HeadersTooLargeError, RequestTimeoutError, UriTooLongError
 from gateway.exchange import Exchange
+from gateway.outgoing import OutgoingAnswer
 
 if TYPE_CHECKING:
     from uvicorn.server import ServerState
-
-    from gateway.app import Gateway
 
 WRITE_HIGH_WATER = 65536
 # After a last answer to someone still sending, what they send is read for this long, so that the answer is not
@@ -43,8 +43,9 @@ class _RefusedInputError(Exception):
 class ClientConnection(asyncio.Protocol):
     """Parses what a client sends and keeps its exchanges in order."""
 
-    def __init__(self, gateway: "Gateway", server_state: "ServerState") -> None:
+    def __init__(self, gateway: Gateway, exchange_class: type[Exchange], server_state: "ServerState") -> None:
         self._gateway = gateway
+        self._exchange_class = exchange_class
         self._server_state = server_state
         self._parser = httptools.HttpRequestParser(self)
         self.transport: asyncio.Transport
@@ -155,7 +156,7 @@ class ClientConnection(asyncio.Protocol):
         if version not in ("1.1", "1.0"):
             raise _RefusedInputError
         is_upgrade = parser.should_upgrade()
-        exchange = self._gateway.exchange_class(
+        exchange = self._exchange_class(
             self._gateway,
             self,
             parser.get_method(),
@@ -197,7 +198,7 @@ class ClientConnection(asyncio.Protocol):
         if self._holds and len(self._queue) <= _MAX_PIPELINED:
             self._release(_HOLD_PIPELINE)
 
-    def exchange_done(self, exchange: Exchange) -> None:
+    def exchange_done(self, exchange: OutgoingAnswer) -> None:
         """The answer to `exchange` has been written."""
         if exchange is not self._current:
             return
@@ -219,9 +220,7 @@ class ClientConnection(asyncio.Protocol):
         exchange = self._receiving
         if exchange is None:
             target = self._url if self._url.startswith(b"/") else b"/"
-            exchange = self._gateway.exchange_class(
-                self._gateway, self, b"-", target, [], is_http_1_0=False, keep_alive=False
-            )
+            exchange = self._exchange_class(self._gateway, self, b"-", target, [], is_http_1_0=False, keep_alive=False)
             self._queue.append(exchange)
         exchange.input_failed(error)
         self._pump()
@@ -316,11 +315,11 @@ class ClientConnection(asyncio.Protocol):
             self.transport.close()
 
 
-def protocol_class(gateway: "Gateway") -> type[asyncio.Protocol]:
+def protocol_class(gateway: Gateway, exchange_class: type[Exchange]) -> type[asyncio.Protocol]:
     """The class for uvicorn's `http` setting, bound to `gateway`."""
 
     class BoundClientConnection(ClientConnection):
         def __init__(self, config: Any, server_state: "ServerState", app_state: Any, _loop: Any = None) -> None:
-            super().__init__(gateway, server_state)
+            super().__init__(gateway, exchange_class, server_state)
 
     return BoundClientConnection

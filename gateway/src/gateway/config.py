@@ -1,84 +1,94 @@
 """Settings of the gateway, from environment variables `GATEWAY_…`."""
 
 import ipaddress
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated
 
-from pydantic import Field, SecretStr, field_validator
-from pydantic_settings import SettingsConfigDict
+from gateway import environment
+from gateway.environment import flag, items, number, text, urls, whole
 
-from chassis.settings import ProcessSettings, UrlList
+PREFIX = "GATEWAY_"
 
 
-class GatewaySettings(ProcessSettings):
+def _networks(value: str) -> str:
+    for part in items(value):
+        try:
+            ipaddress.ip_network(part, strict=False)
+        except ValueError:
+            raise ValueError("must be addresses or networks, separated by commas") from None
+    return value
+
+
+Urls = Annotated[list[str], urls]
+Positive = Annotated[float, number(above=0)]
+NotNegative = Annotated[float, number()]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewaySettings:
     """Everything that can be set. Times are in seconds, sizes in bytes unless the name says otherwise."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="GATEWAY_", extra="ignore", populate_by_name=True, hide_input_in_errors=True
-    )
-
-    port: int = Field(8080, ge=0, le=65535)
-    ops_port: int = Field(9080, ge=0, le=65535)
+    host: Annotated[str, text(least=1)] = "127.0.0.1"
+    port: Annotated[int, whole(0, 65535)] = 8080
+    ops_port: Annotated[int, whole(0, 65535)] = 9080
+    log_level: Annotated[str, text(least=1)] = "INFO"
     # At the edge nobody is trusted unless named: X-Forwarded-For of other peers is ignored.
-    trusted_proxies: str = ""
+    trusted_proxies: Annotated[str, _networks] = ""
 
-    identity_urls: UrlList
-    subscription_urls: UrlList
-    catalog_urls: UrlList
-    watch_urls: UrlList
-    broker_url: SecretStr
-    internal_token: SecretStr = Field(min_length=32)
+    identity_urls: Urls
+    subscription_urls: Urls
+    catalog_urls: Urls
+    watch_urls: Urls
+    broker_url: Annotated[str, text(least=1)] = field(repr=False)
+    internal_token: Annotated[str, text(least=32)] = field(repr=False)
     # Where the public keys are; by default at identity-service.
-    jwks_urls: UrlList | None = None
-    token_issuer: str = "https://movie-package-suite.local"
-    token_audience: str = "edge"
+    jwks_urls: Annotated[list[str] | None, urls] = None
+    token_issuer: Annotated[str, text(least=1)] = "https://movie-package-suite.local"
+    token_audience: Annotated[str, text(least=1)] = "edge"
 
-    cors_origins: str = ""
-    max_url_bytes: int = Field(8192, ge=256)
-    max_header_bytes: int = Field(16384, ge=1024)
-    max_header_count: int = Field(100, ge=10)
-    max_body_bytes: int = Field(1024 * 1024, ge=1024)
-    max_client_connections: int = Field(10_000, ge=10)
+    cors_origins: Annotated[str, text()] = ""
+    max_url_bytes: Annotated[int, whole(256)] = 8192
+    max_header_bytes: Annotated[int, whole(1024)] = 16384
+    max_header_count: Annotated[int, whole(10)] = 100
+    max_body_bytes: Annotated[int, whole(1024)] = 1024 * 1024
+    max_client_connections: Annotated[int, whole(10)] = 10_000
 
     # How long a client may take: for the head of a request, for its body, between requests, to take an answer.
-    header_seconds: float = Field(10.0, gt=0)
-    body_seconds: float = Field(30.0, gt=0)
-    keep_alive_seconds: float = Field(75.0, gt=0)
-    write_stall_seconds: float = Field(60.0, gt=0)
+    header_seconds: Positive = 10.0
+    body_seconds: Positive = 30.0
+    keep_alive_seconds: Positive = 75.0
+    write_stall_seconds: Positive = 60.0
     # An answer that has begun and stops for this long is given up.
-    upstream_stall_seconds: float = Field(30.0, gt=0)
+    upstream_stall_seconds: Positive = 30.0
 
-    connect_seconds: float = Field(1.0, gt=0)
+    connect_seconds: Positive = 1.0
     # Below the 75 s after which the services close an idle connection themselves.
-    upstream_idle_seconds: float = Field(30.0, gt=0)
-    upstream_max_active: int = Field(256, ge=1)
-    upstream_max_waiting: int = Field(512, ge=0)
-    upstream_wait_seconds: float = Field(2.0, gt=0)
-    resolve_seconds: float = Field(5.0, gt=0)
-    breaker_failures: int = Field(8, ge=1)
-    breaker_open_seconds: float = Field(1.0, gt=0)
-    breaker_max_open_seconds: float = Field(8.0, gt=0)
+    upstream_idle_seconds: Positive = 30.0
+    upstream_max_active: Annotated[int, whole(1)] = 256
+    upstream_max_waiting: Annotated[int, whole(0)] = 512
+    upstream_wait_seconds: Positive = 2.0
+    resolve_seconds: Positive = 5.0
+    breaker_failures: Annotated[int, whole(1)] = 8
+    breaker_open_seconds: Positive = 1.0
+    breaker_max_open_seconds: Positive = 8.0
     # Replays may add this share to the requests, and this many a second when there is little traffic.
-    retry_share: float = Field(0.2, ge=0, le=1)
-    retry_per_second: float = Field(5.0, ge=0)
+    retry_share: Annotated[float, number(most=1)] = 0.2
+    retry_per_second: NotNegative = 5.0
 
     # Requests a second and at once; per replica. A whole company may come from one address.
-    user_rate: float = Field(200.0, gt=0)
-    user_burst: int = Field(1000, ge=1)
-    address_rate: float = Field(2000.0, gt=0)
-    address_burst: int = Field(5000, ge=1)
-    credentials_rate: float = Field(10.0, gt=0)
-    credentials_burst: int = Field(100, ge=1)
+    user_rate: Positive = 200.0
+    user_burst: Annotated[int, whole(1)] = 1000
+    address_rate: Positive = 2000.0
+    address_burst: Annotated[int, whole(1)] = 5000
+    credentials_rate: Positive = 10.0
+    credentials_burst: Annotated[int, whole(1)] = 100
 
-    drain_notice_seconds: float = Field(0.5, ge=0)
+    drain_notice_seconds: NotNegative = 0.5
     # Together with the notice below the 20 s that every process has to finish.
-    drain_seconds: float = Field(18.0, gt=0)
-    access_log: bool = True
-
-    @field_validator("trusted_proxies")
-    @classmethod
-    def _networks(cls, value: str) -> str:
-        for part in filter(None, map(str.strip, value.split(","))):
-            ipaddress.ip_network(part, strict=False)
-        return value
+    drain_seconds: Positive = 18.0
+    access_log: Annotated[bool, flag] = True
 
     def upstreams(self) -> dict[str, list[str]]:
         """The base URLs of each service."""
@@ -95,4 +105,9 @@ class GatewaySettings(ProcessSettings):
 
     def allowed_origins(self) -> frozenset[bytes]:
         """The origins that browsers may call from."""
-        return frozenset(part.strip().encode() for part in self.cors_origins.split(",") if part.strip())
+        return frozenset(origin.encode() for origin in items(self.cors_origins))
+
+
+def load(variables: Mapping[str, str] = os.environ) -> GatewaySettings:
+    """The settings of this process. Raises `InvalidSettingsError`."""
+    return environment.read(GatewaySettings, PREFIX, variables)

@@ -6,23 +6,19 @@ A state machine driven by callbacks from the client's connection, the service's 
 import logging
 from collections.abc import Sequence
 from math import inf
-from typing import TYPE_CHECKING
 
 from chassis.errors import BodyTooLargeError, MalformedRequestError, ServiceError
 from chassis.tokens import Principal
 from gateway import answer, cors, identifiers
 from gateway.admission import bearer_token
+from gateway.app import Gateway
 from gateway.errors import BadGatewayError, GatewayTimeoutError, UpstreamBusyError, UpstreamUnavailableError
 from gateway.framing import LAST_CHUNK, chunk, end_of_request
 from gateway.headers import Headers, RequestHeaders, ResponseHeaders
-from gateway.outgoing import OutgoingAnswer
+from gateway.outgoing import Client, OutgoingAnswer
 from gateway.routing import LOCAL, UNMATCHED, Access
 from gateway.upstream.balancer import Endpoint
 from gateway.upstream.connection import Failure, UpstreamConnection
-
-if TYPE_CHECKING:
-    from gateway.app import Gateway
-    from gateway.client import ClientConnection
 
 _log = logging.getLogger(__name__)
 
@@ -45,12 +41,10 @@ class Exchange(OutgoingAnswer):
         "is_finished", "path", "principal", "raw_headers", "route", "started", "target", "traceparent",
     )  # fmt: skip
 
-    _client: "ClientConnection"
-
     def __init__(  # noqa: PLR0913 - the parts of a request line and its framing
         self,
-        gateway: "Gateway",
-        client: "ClientConnection",
+        gateway: Gateway,
+        client: Client,
         method: bytes,
         target: bytes,
         headers: Headers,

@@ -1,15 +1,13 @@
 """Runs the ASGI application that has the gateway's own pages for an exchange."""
 
 import logging
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import Protocol
 
 from starlette.types import ASGIApp, Message, Scope
 
 from chassis.errors import NotFoundError, ServiceError
-from gateway.headers import ResponseHeaders
-
-if TYPE_CHECKING:
-    from gateway.exchange import Exchange
+from gateway.headers import Headers, ResponseHeaders
 
 _log = logging.getLogger(__name__)
 
@@ -17,7 +15,19 @@ _log = logging.getLogger(__name__)
 _HEADERS = frozenset({b"accept", b"if-none-match"})
 
 
-def _scope(exchange: "Exchange") -> Scope:
+class Asking(Protocol):
+    """The exchange that a page is for."""
+
+    method: bytes
+    target: bytes
+    path: bytes
+    raw_headers: Headers
+
+    def refuse(self, error: ServiceError) -> None: ...
+    def respond(self, status: int, lines: Sequence[bytes], body: bytes, *, has_policy: bool = False) -> None: ...
+
+
+def _scope(exchange: Asking) -> Scope:
     """The request as an ASGI scope. HEAD is asked as GET; the body is left away when it is answered."""
     return {
         "type": "http",
@@ -35,7 +45,7 @@ def _scope(exchange: "Exchange") -> Scope:
     }
 
 
-async def serve(app: ASGIApp, exchange: "Exchange") -> None:
+async def serve(app: ASGIApp, exchange: Asking) -> None:
     """Answer `exchange` with what `app` answers. Pages are small and complete, so they are collected first."""
     status = 500
     headers: list[tuple[bytes, bytes]] = []

@@ -15,10 +15,11 @@ from chassis.logging import configure_logging
 from chassis.operations import operations_app
 from chassis.process import EmbeddedServer, run_worker
 from chassis.tracing import configure_tracing
+from gateway import config
 from gateway.app import Gateway, Sweepable
 from gateway.assembly import assemble, reload_routes
 from gateway.client import protocol_class
-from gateway.config import GatewaySettings
+from gateway.exchange import Exchange
 
 _log = logging.getLogger(__name__)
 
@@ -27,7 +28,7 @@ async def _no_application(_scope: Scope, _receive: Receive, _send: Send) -> None
     raise RuntimeError("requests are read by ClientConnection, not passed on as ASGI messages")
 
 
-def _public_server(gateway: Gateway) -> EmbeddedServer:
+def _public_server(gateway: Gateway, exchange_class: type[Exchange]) -> EmbeddedServer:
     settings = gateway.settings
 
     server = EmbeddedServer(
@@ -35,7 +36,7 @@ def _public_server(gateway: Gateway) -> EmbeddedServer:
             _no_application,
             host=settings.host,
             port=settings.port,
-            http=protocol_class(gateway),
+            http=protocol_class(gateway, exchange_class),
             ws="none",
             lifespan="off",
             log_config=None,
@@ -51,13 +52,13 @@ def _public_server(gateway: Gateway) -> EmbeddedServer:
     return server
 
 
-async def serve(gateway: Gateway, sockets: list[socket.socket] | None = None) -> None:
+async def serve(gateway: Gateway, exchange_class: type[Exchange], sockets: list[socket.socket] | None = None) -> None:
     """Serve the public port until cancelled, then finish what is under way.
 
     First readiness turns false, so that a balancer in front stops sending; `drain_notice_seconds` later the
     port closes, and requests under way have `drain_seconds`.
     """
-    server = _public_server(gateway)
+    server = _public_server(gateway, exchange_class)
     serving = asyncio.create_task(server.serve(sockets))
     sweeping = asyncio.create_task(gateway.sweep())
     try:
@@ -87,7 +88,7 @@ def _calm_garbage_collector() -> None:
 
 async def run() -> None:
     """Run the gateway until SIGTERM."""
-    settings = GatewaySettings()
+    settings = config.load()
     configure_logging("gateway", settings.log_level)
     configure_tracing("gateway")
     _raise_file_limit()
@@ -95,7 +96,7 @@ async def run() -> None:
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload_routes, assembly.gateway)
 
         async def public() -> None:
-            await serve(assembly.gateway)
+            await serve(assembly.gateway, assembly.exchange_class)
 
         _calm_garbage_collector()
         operations = operations_app(assembly.registry, assembly.checks)

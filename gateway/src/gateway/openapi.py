@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-import httpx
 import orjson
 
 from chassis.errors import (
@@ -20,7 +19,7 @@ from chassis.errors import (
     UnauthenticatedError,
     UnsupportedMediaTypeError,
 )
-from chassis.problems import MEDIA_TYPE, Problem, problem_responses
+from chassis.problem_documents import MEDIA_TYPE, problem_examples
 from chassis.tokens import InvalidTokenError
 from gateway.errors import (
     BadGatewayError,
@@ -34,7 +33,8 @@ from gateway.errors import (
     UpstreamUnavailableError,
     UriTooLongError,
 )
-from gateway.openapi_schemas import IF_NONE_MATCH, TAGS, add_examples, tidy, tidy_operation
+from gateway.fetch import FetchError, fetch_object
+from gateway.openapi_schemas import IF_NONE_MATCH, PROBLEM_SCHEMAS, TAGS, add_examples, tidy, tidy_operation
 from gateway.routing import LOCAL, Access, Route
 
 _log = logging.getLogger(__name__)
@@ -125,7 +125,7 @@ def _plain_name(name: str) -> str:
 _PROBLEM = {"$ref": "#/components/schemas/Problem"}
 
 
-def _gateway_problems(route: Route, *, has_body: bool) -> dict[int | str, dict[str, Any]]:
+def _gateway_problems(route: Route, *, has_body: bool) -> dict[int, dict[str, Any]]:
     errors = list(_ANY_ROUTE)
     if route.access is not Access.PUBLIC:
         errors += [UnauthenticatedError, InvalidTokenError, StartingError]
@@ -135,7 +135,7 @@ def _gateway_problems(route: Route, *, has_body: bool) -> dict[int | str, dict[s
         errors += [BodyTooLargeError, UnsupportedMediaTypeError]
     if "{" in route.template:
         errors.append(NotFoundError)
-    return problem_responses(*errors)
+    return problem_examples(*errors)
 
 
 def _own_response(status: int | str, ours: Mapping[str, Any], shared: dict[str, Any]) -> dict[str, str]:
@@ -237,9 +237,7 @@ def _collect(
 
 
 def _own_components() -> dict[tuple[str, str], Any]:
-    problem = tidy(Problem.model_json_schema(ref_template="#/components/schemas/{model}"))
-    own: dict[tuple[str, str], Any] = {("schemas", name): schema for name, schema in problem.pop("$defs", {}).items()}
-    own["schemas", "Problem"] = problem
+    own: dict[tuple[str, str], Any] = {("schemas", name): schema for name, schema in PROBLEM_SCHEMAS.items()}
     own["headers", "XRequestId"] = {"description": "Id of this request, for support.", "schema": {"type": "string"}}
     own["headers", "RetryAfter"] = {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 1}}
     return own
@@ -308,8 +306,7 @@ class Documentation:
     _SOON_SECONDS = 1.0
     _LATER_SECONDS = 60.0
 
-    def __init__(self, client: httpx.AsyncClient, upstreams: Mapping[str, Sequence[str]]) -> None:
-        self._client = client
+    def __init__(self, upstreams: Mapping[str, Sequence[str]]) -> None:
         self._upstreams = upstreams
         self._documents: dict[str, Document] = {}
         self._lock = asyncio.Lock()
@@ -346,7 +343,7 @@ class Documentation:
                 for response in operation["responses"].values():  # those with a reference follow below
                     for example in response.get("content", {}).get(MEDIA_TYPE, {}).get("examples", {}).values():
                         found.setdefault(example["value"]["code"], example["value"])
-        of_no_operation = problem_responses(MethodNotAllowedError, DocumentationUnavailableError)
+        of_no_operation = problem_examples(MethodNotAllowedError, DocumentationUnavailableError)
         for responses in (of_no_operation, *(_gateway_problems(route, has_body=True) for route in routes)):
             for response in responses.values():
                 for code, example in response["content"][MEDIA_TYPE]["examples"].items():
@@ -366,13 +363,9 @@ class Documentation:
     async def _fetch(self, name: str) -> tuple[str, Document | None]:
         for url in self._upstreams[name]:
             try:
-                answer = await self._client.get(f"{url}/openapi.json", timeout=3.0)
-                answer.raise_for_status()
-                if len(answer.content) > _MAX_DOCUMENT_BYTES:
-                    raise ValueError("document too large")
-                document = answer.json()
-                if isinstance(document, dict) and isinstance(document.get("paths"), dict):
+                document = await fetch_object(f"{url}/openapi.json", seconds=3.0, max_bytes=_MAX_DOCUMENT_BYTES)
+                if isinstance(document.get("paths"), dict):
                     return name, document
-            except (httpx.HTTPError, ValueError) as error:
+            except FetchError as error:
                 _log.debug("document of %s not fetched: %s", name, error)
         return name, None

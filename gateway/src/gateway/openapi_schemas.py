@@ -26,6 +26,42 @@ IF_NONE_MATCH = {
     "description": "Tags the client has: 304 if one is current.",
     "schema": {"type": "string"},
 }
+# What `chassis.problems.Problem` says of itself; written down, because the gateway does without pydantic.
+PROBLEM_SCHEMAS: Mapping[str, Any] = {
+    "RefusedInput": {
+        "description": "One refused input.",
+        "properties": {
+            "pointer": {"examples": ["/name"], "type": "string"},
+            "message": {"examples": ["must have at least 1 character"], "type": "string"},
+        },
+        "required": ["pointer", "message"],
+        "type": "object",
+    },
+    "Problem": {
+        "description": "RFC 9457 problem details.",
+        "properties": {
+            "type": {"examples": ["/docs/problems#not-found"], "type": "string"},
+            "title": {"examples": ["Not found"], "type": "string"},
+            "status": {"examples": [404], "type": "integer"},
+            "detail": {"examples": ["There is nothing at this address."], "type": "string"},
+            "instance": {"examples": ["/v1/nothing"], "type": "string"},
+            "code": {"examples": ["not-found"], "type": "string"},
+            "requestId": {
+                "anyOf": [{"type": "string"}, {"type": "null"}],
+                "examples": ["0190a5a0-7b3c-7c3e-8f3a-5b1f0c9d2e11"],
+            },
+            "errors": {
+                "anyOf": [
+                    {"items": {"$ref": "#/components/schemas/RefusedInput"}, "type": "array"},
+                    {"type": "null"},
+                ],
+                "default": None,
+            },
+        },
+        "required": ["type", "title", "status", "detail", "code"],
+        "type": "object",
+    },
+}
 # pydantic writes a bound that follows a validator under its own name.
 _KEYWORDS: Mapping[str, str] = {"ge": "minimum", "gt": "exclusiveMinimum", "le": "maximum", "lt": "exclusiveMaximum"}
 _MAPS = ("properties", "patternProperties", "$defs")

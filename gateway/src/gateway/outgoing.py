@@ -12,12 +12,18 @@ _JOINED_BYTES = 16384
 
 
 class Client(Protocol):
-    """The connection that answers are written to. `is_draining` says that this answer is to be the last."""
+    """The connection that a request came by. `is_draining` says that this answer is to be the last."""
 
+    peer: str
     is_draining: bool
+    is_write_paused: bool
 
     def write(self, data: bytes) -> None: ...
     def write_parts(self, parts: list[bytes]) -> None: ...
+    def hold_body(self) -> None: ...
+    def release_body(self) -> None: ...
+    def exchange_done(self, exchange: "OutgoingAnswer") -> None: ...
+    def break_off(self) -> None: ...
 
 
 class OutgoingAnswer:

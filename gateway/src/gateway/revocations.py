@@ -12,17 +12,19 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-import httpx
-
 from chassis.events.broadcast import BroadcastListener
 from chassis.events.envelope import Event
 from chassis.events.topology import load_topology
 from chassis.tokens import LEEWAY_SECONDS, MAX_LIFETIME_SECONDS, Principal
+from gateway.fetch import fetch_object, first_object
 
 _log = logging.getLogger(__name__)
 
 # A token that was issued just before can be presented for this long.
 _KEEP_SECONDS = MAX_LIFETIME_SECONDS + 2 * LEEWAY_SECONDS
+
+# Some 300,000 sessions that have ended within the lifetime of a token.
+_MAX_SNAPSHOT_BYTES = 32 * 1024 * 1024
 
 SESSION_REVOKED = "identity.session.revoked.v1"
 USER_CHANGED = "identity.user.changed.v1"
@@ -128,14 +130,12 @@ class RevocationFeed:
     def __init__(
         self,
         revocations: Revocations,
-        client: httpx.AsyncClient,
         *,
         broker_url: str,
         identity_urls: Sequence[str],
         internal_token: str,
     ) -> None:
         self._revocations = revocations
-        self._client = client
         self._identity_urls = list(identity_urls)
         self._authorization = f"Bearer {internal_token}"
         self._buffer: list[Event] | None = None
@@ -189,30 +189,25 @@ class RevocationFeed:
             self._snapshot_at = float("-inf")
 
     async def _read_snapshot(self) -> None:
-        """Events that come in meanwhile are newer and applied after it. Raises `httpx.HTTPError`, `ValueError`…"""
+        """Events that come in meanwhile are newer and applied after it.
+
+        Raises `FetchError` and what `apply_snapshot` raises.
+        """
         async with self._snapshot_lock:
             self._buffer = []
             try:
                 asked = time.monotonic()
-                self._revocations.apply_snapshot(await self._fetch())
+                self._revocations.apply_snapshot(await first_object(self._identity_urls, self._fetch))
                 self._snapshot_at = asked
             finally:
                 events, self._buffer = self._buffer, None
                 for event in events:
                     self._apply(event)
 
-    async def _fetch(self) -> Mapping[str, Any]:
-        failure: Exception = httpx.ConnectError("no address is configured")
-        for url in self._identity_urls:
-            try:
-                answer = await self._client.get(
-                    f"{url}/internal/v1/revocations", headers={"authorization": self._authorization}, timeout=3.0
-                )
-                answer.raise_for_status()
-                document = answer.json()
-                if isinstance(document, dict):
-                    return document
-                raise ValueError("not an object")
-            except (httpx.HTTPError, ValueError) as error:
-                failure = error
-        raise failure
+    async def _fetch(self, url: str) -> dict[str, Any]:
+        return await fetch_object(
+            f"{url}/internal/v1/revocations",
+            seconds=5.0,
+            max_bytes=_MAX_SNAPSHOT_BYTES,
+            headers={"Authorization": self._authorization},
+        )

@@ -1,6 +1,6 @@
 """Errors that a client is meant to see: a stable code, a kind, and a sentence saying what to do next.
 
-Services raise subclasses of `ServiceError`; only `chassis.problems` knows HTTP status codes, so that a
+Services raise subclasses of `ServiceError`; only `chassis.problem_documents` knows HTTP status codes, so that a
 consumer or a job can raise and catch the same errors.
 """
 
@@ -11,7 +11,7 @@ from typing import ClassVar
 
 
 class Kind(Enum):
-    """What sort of failure it is; `chassis.problems.STATUS` maps each to an HTTP status."""
+    """What sort of failure it is; `chassis.problem_documents.STATUS` maps each to an HTTP status."""
 
     MALFORMED = auto()
     UNAUTHENTICATED = auto()

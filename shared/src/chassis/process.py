@@ -6,11 +6,10 @@ import logging
 import random
 import signal
 from collections.abc import Awaitable, Callable, Iterator, Mapping
+from typing import Protocol
 
 import uvicorn
 from starlette.types import ASGIApp
-
-from chassis.settings import ProcessSettings
 
 _log = logging.getLogger(__name__)
 
@@ -20,7 +19,20 @@ DRAIN_SECONDS = 20
 _KEEP_ALIVE_SECONDS = 75
 
 
-def server_config(app: ASGIApp, settings: ProcessSettings, port: int) -> uvicorn.Config:
+class Listening(Protocol):
+    """Of the settings of a process, where it listens and whose `X-Forwarded-For` it believes."""
+
+    @property
+    def host(self) -> str: ...
+    @property
+    def port(self) -> int: ...
+    @property
+    def ops_port(self) -> int: ...
+    @property
+    def trusted_proxies(self) -> str: ...
+
+
+def server_config(app: ASGIApp, settings: Listening, port: int) -> uvicorn.Config:
     """uvicorn as every process uses it: httptools' strict parser, no guessing of client addresses, no banner."""
     return uvicorn.Config(
         app,
@@ -41,7 +53,7 @@ def server_config(app: ASGIApp, settings: ProcessSettings, port: int) -> uvicorn
     )
 
 
-def run_api(app: ASGIApp, settings: ProcessSettings) -> None:
+def run_api(app: ASGIApp, settings: Listening) -> None:
     """Serve `app` until SIGTERM, then finish the requests under way."""
     uvicorn.Server(server_config(app, settings, settings.port)).run()
 
@@ -74,7 +86,7 @@ async def _supervise(name: str, task: Task) -> None:
         await asyncio.sleep(random.uniform(pause / 2, pause))  # noqa: S311 - jitter, no secret
 
 
-async def run_worker(tasks: Mapping[str, Task], operations: ASGIApp, settings: ProcessSettings) -> None:
+async def run_worker(tasks: Mapping[str, Task], operations: ASGIApp, settings: Listening) -> None:
     """Run `tasks` until SIGTERM or SIGINT, with `operations` served on the operations port.
 
     Each task is cancelled at the end and has `DRAIN_SECONDS` to finish what it has begun.

@@ -7,13 +7,15 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import httpx
 import jwt
 
 from chassis.canonical_jws import is_canonical
 from chassis.errors import UnauthenticatedError, UnavailableError
+
+if TYPE_CHECKING:
+    import httpx
 
 _log = logging.getLogger(__name__)
 
@@ -64,8 +66,9 @@ JwksSource = Callable[[], Awaitable[Mapping[str, Any]]]
 """Fetches a JWK set (RFC 7517) as a mapping."""
 
 
-def jwks_over_http(client: httpx.AsyncClient, urls: Sequence[str]) -> JwksSource:
+def jwks_over_http(client: "httpx.AsyncClient", urls: Sequence[str]) -> JwksSource:
     """A source that asks `urls` in turn; raises the last failure when none answers with a key set."""
+    import httpx  # noqa: PLC0415 - costs memory, and the gateway has no use for it
 
     async def fetch() -> Mapping[str, Any]:
         failure: Exception = httpx.ConnectError("no address is configured")

@@ -191,7 +191,7 @@ async def running_gateway(
 
 
 async def _answering(gateway: RunningGateway, status: int | None) -> None:
-    deadline = asyncio.get_running_loop().time() + 20
+    deadline = asyncio.get_running_loop().time() + 60
     while True:
         answer = await gateway.readiness()
         if answer == status or (status is None and answer):

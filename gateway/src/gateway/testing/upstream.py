@@ -63,7 +63,10 @@ async def _not_found(exchange: Exchange) -> None:
 
 @dataclass
 class RecordingUpstream:
-    """A running service. `paths` holds handlers by path; anything else goes to `handler`."""
+    """A running service. `paths` holds handlers by path; anything else goes to `handler`.
+
+    `connections` counts those that a recorded request came by.
+    """
 
     handler: Handler = echo
     paths: dict[str, Handler] = field(default_factory=dict)
@@ -112,8 +115,8 @@ class RecordingUpstream:
                 await self._last_left.wait()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.connections += 1
         self._writers.add(writer)
+        is_counted = False
         try:
             while (request := await self._read_head(reader)) is not None:
                 path = request.target.partition("?")[0]
@@ -121,6 +124,8 @@ class RecordingUpstream:
                     self.bytes_received -= len(request.raw_head)
                     await self.paths.get(path, _not_found)(Exchange(request, reader, writer))
                     continue
+                self.connections += not is_counted
+                is_counted = True
                 self._busy.add(writer)
                 self.requests.append(request)
                 exchange = Exchange(request, reader, writer)

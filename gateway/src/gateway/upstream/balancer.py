@@ -3,14 +3,9 @@
 import asyncio
 import logging
 import socket
-from collections import deque
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 from urllib.parse import urlsplit
-
-if TYPE_CHECKING:
-    from gateway.upstream.connection import UpstreamConnection
 
 _log = logging.getLogger(__name__)
 
@@ -21,12 +16,11 @@ _BREAKS_BEFORE_EJECTION = 3
 
 @dataclass(slots=True, eq=False)
 class Endpoint:
-    """One address of a service and its idle connections."""
+    """One address of a service. `is_retired` says that its name no longer leads there."""
 
     host: str
     port: int
     host_line: bytes
-    idle: "deque[UpstreamConnection]" = field(default_factory=deque)
     is_retired: bool = False
     ejected_until: float = 0.0
     _failures: int = 0
@@ -94,14 +88,8 @@ class Balancer:
                 found.setdefault(key, known.get(key) or Endpoint(*key, host_line))
         for key, endpoint in known.items():
             if key not in found:
-                self._retire(endpoint)
+                endpoint.is_retired = True
         self.endpoints = list(found.values())
-
-    @staticmethod
-    def _retire(endpoint: Endpoint) -> None:
-        endpoint.is_retired = True
-        while endpoint.idle:
-            endpoint.idle.pop().close()
 
     def pick(self, now: float, avoid: Collection[Endpoint] = ()) -> Endpoint | None:
         """The next address in turn that is not left out; None when there is none besides those to `avoid`.

@@ -6,15 +6,12 @@ byte for a finished exchange therefore finds no handler and ends the connection 
 
 import asyncio
 from enum import Enum
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import Protocol, cast
 
 import httptools
 
 from gateway.headers import ResponseHeaders
-
-if TYPE_CHECKING:
-    from gateway.upstream.balancer import Endpoint
-    from gateway.upstream.pool import UpstreamPool
+from gateway.upstream.balancer import Endpoint
 
 WRITE_HIGH_WATER = 65536
 # Of what has come without the head being complete; a single read may bring more.
@@ -43,10 +40,17 @@ class ResponseHandler(Protocol):
     def upstream_writable(self, writable: bool) -> None: ...
 
 
+class Owner(Protocol):
+    """The pool that a connection belongs to."""
+
+    def done(self, connection: "UpstreamConnection", *, reusable: bool) -> None: ...
+    def lost(self, connection: "UpstreamConnection") -> None: ...
+
+
 class UpstreamConnection(asyncio.Protocol):
     """A connection of a pool."""
 
-    def __init__(self, pool: "UpstreamPool", endpoint: "Endpoint") -> None:
+    def __init__(self, pool: Owner, endpoint: Endpoint) -> None:
         self._pool = pool
         self.endpoint = endpoint
         self._parser = httptools.HttpResponseParser(self)

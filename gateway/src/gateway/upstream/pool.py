@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Protocol
@@ -49,6 +49,7 @@ class UpstreamPool:
         self._loop = asyncio.get_running_loop()
         self._connecting: set[asyncio.Task[None]] = set()
         self._waiting: deque[Waiter] = deque()
+        self._idle: defaultdict[Endpoint, deque[UpstreamConnection]] = defaultdict(deque)
         self.active = 0
         self.retries = 0
         self.failures = dict.fromkeys(Failure, 0)
@@ -60,7 +61,7 @@ class UpstreamPool:
 
     @property
     def idle(self) -> int:
-        return sum(len(endpoint.idle) for endpoint in self.balancer.endpoints)
+        return sum(map(len, self._idle.values()))
 
     def acquire(
         self, waiter: Waiter, now: float, *, avoid: Collection[Endpoint] = (), fresh: bool = False
@@ -84,8 +85,9 @@ class UpstreamPool:
         return self._connection(waiter, endpoint, fresh=fresh)
 
     def _connection(self, waiter: Waiter, endpoint: Endpoint, *, fresh: bool = False) -> UpstreamConnection | None:
-        while endpoint.idle and not fresh:
-            connection = endpoint.idle.pop()
+        idle = self._idle[endpoint]
+        while idle and not fresh:
+            connection = idle.pop()
             if connection.is_usable:
                 return connection
         task = self._loop.create_task(self._connect(waiter, endpoint))
@@ -124,7 +126,7 @@ class UpstreamPool:
         self.active -= 1
         if reusable and connection.is_usable and not connection.endpoint.is_retired:
             connection.idle_since = time.monotonic()
-            connection.endpoint.idle.append(connection)
+            self._idle[connection.endpoint].append(connection)
         else:
             connection.close()
         if self._waiting:
@@ -151,22 +153,31 @@ class UpstreamPool:
 
     def lost(self, connection: UpstreamConnection) -> None:
         """The connection is gone; if it was idle it must not be handed out."""
-        try:
-            connection.endpoint.idle.remove(connection)
-        except ValueError:
-            return
+        idle = self._idle.get(connection.endpoint)
+        if idle is not None and connection in idle:
+            idle.remove(connection)
+
+    async def refresh_addresses(self) -> None:
+        """Look the service's names up again; nothing is kept for an address that is gone."""
+        await self.balancer.refresh()
+        for endpoint in [endpoint for endpoint in self._idle if endpoint.is_retired]:
+            self._close_all(self._idle.pop(endpoint))
+
+    @staticmethod
+    def _close_all(idle: "deque[UpstreamConnection]") -> None:
+        while idle:
+            idle.pop().close()
 
     def sweep(self, now: float) -> None:
         """Close connections that have been idle for too long, before the service does."""
-        for endpoint in self.balancer.endpoints:
-            while endpoint.idle and endpoint.idle[0].idle_since < now - self._limits.idle_seconds:
-                endpoint.idle.popleft().close()
+        for idle in self._idle.values():
+            while idle and idle[0].idle_since < now - self._limits.idle_seconds:
+                idle.popleft().close()
 
     async def aclose(self) -> None:
         """Close what is idle and stop connecting."""
         for task in list(self._connecting):
             task.cancel()
         await asyncio.gather(*self._connecting, return_exceptions=True)
-        for endpoint in self.balancer.endpoints:
-            while endpoint.idle:
-                endpoint.idle.pop().close()
+        for idle in self._idle.values():
+            self._close_all(idle)
