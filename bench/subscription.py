@@ -19,11 +19,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import create_engine, event, insert, text
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from chassis.ids import new_id
 from chassis.migrations import upgrade
 from chassis.pagination import PageRequest
-from chassis.sql import driver_url
+from chassis.sql import database_now, driver_url
 from chassis.testing.servers import mysql_database
 from chassis.tokens import Principal
 from subscription.config import Settings
@@ -33,6 +34,7 @@ from subscription.domain.subscriptions import SubscriptionQuery, SubscriptionSor
 from subscription.factory import Resources, build_resources
 from subscription.migrations import SCRIPTS
 from subscription.storage import tables
+from subscription.storage.packages import PackageRepository
 
 SMALL = 10_000
 PER_PACKAGE = 10
@@ -156,6 +158,15 @@ class World:
         def listed(caller: Principal, **query: Any) -> Callable[[], Awaitable[Any]]:
             return lambda: packages.list_packages(caller, PackageQuery(**{"page": first, **query}))
 
+        def counted(**query: Any) -> Callable[[], Awaitable[Any]]:
+            """The list as the first to ask after a change of any package gets it: nothing is remembered."""
+
+            async def work(session: AsyncSession) -> Any:
+                asked = PackageQuery(first, holder=user.user_id, **query)
+                return await PackageRepository(session).list_packages(asked, await database_now(session))
+
+            return lambda: self.resources.database.read(work)
+
         def found(caller: Principal, base: SubscriptionQuery, **query: Any) -> Callable[[], Awaitable[Any]]:
             asked = {name: getattr(base, name) for name in ("page", "user_id")} | query
             return lambda: subscriptions.list_subscriptions(caller, SubscriptionQuery(**asked))
@@ -200,6 +211,12 @@ class World:
             ),
             "packages?genreIds=3,5": listed(user, genre_ids=frozenset({3, 5})),
             "packages?genreIds=3&name=005": listed(user, genre_ids=frozenset({3}), name="005"),
+            "packages?genreIds=3&name=world": listed(user, genre_ids=frozenset({3}), name="world"),
+            "packages?name=action (counted)": counted(name="action"),
+            "packages?name=world (counted)": counted(name="world"),
+            "packages?genreIds=3,5 (counted)": counted(genre_ids=frozenset({3, 5})),
+            "packages?genreIds=3&name=005 (counted)": counted(genre_ids=frozenset({3}), name="005"),
+            "* packages?genreIds=3&name=world (counted)": counted(genre_ids=frozenset({3}), name="world"),
             "* subscriptions?pageNumber=500 (admin)": found(admin, every, page=PageRequest(500, 10)),
         }
 

@@ -46,6 +46,8 @@ async def test_a_subscription_is_shown_as_it_will_be_read(api: Any, user: Any) -
         ({"packageId": str(new_id()).upper()}, "/packageId"),
         ({"packageId": str(new_id()), "userId": str(new_id())}, "/userId"),
         ({"packageId": str(new_id()), "expiresAt": "2020-01-01T00:00:00Z"}, "/expiresAt"),
+        # What never expires is stored with the last moment that there is.
+        ({"packageId": str(new_id()), "expiresAt": "9999-12-31T23:59:59.999999Z"}, "/expiresAt"),
         ({"packageId": str(new_id()), "expiresAt": "2999-01-01T00:00:00"}, "/expiresAt"),
         ({"packageId": str(new_id()), "expiresAt": 32503680000}, "/expiresAt"),
         ({"packageId": str(new_id()), "expiresAt": "tomorrow"}, "/expiresAt"),

@@ -2,7 +2,7 @@
 
 import uuid
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 
 from chassis.errors import FieldError, InvalidRequestError
@@ -66,6 +66,11 @@ class SubscriptionQuery:
 
 
 def require_future(expires_at: datetime | None, now: datetime) -> None:
-    """Raises `InvalidRequestError` when a subscription would have expired before it begins."""
+    """Raises `InvalidRequestError` when a subscription would have expired before it begins.
+
+    The last moment that can be stored stands for what never expires, so nothing ends then.
+    """
     if expires_at is not None and expires_at <= now:
         raise InvalidRequestError(errors=[FieldError("/expiresAt", "must be in the future")])
+    if expires_at is not None and expires_at >= datetime.max.replace(tzinfo=UTC):
+        raise InvalidRequestError(errors=[FieldError("/expiresAt", "is too late; null stands for never")])

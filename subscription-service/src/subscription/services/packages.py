@@ -40,6 +40,7 @@ from subscription.storage.clock import DatabaseClock
 from subscription.storage.genres import GenreRepository
 from subscription.storage.package_index import PackageIndex
 from subscription.storage.packages import PackageRepository
+from subscription.storage.search_counts import SearchCounts
 from subscription.storage.subscriptions import SubscriptionRepository
 
 _log = logging.getLogger(__name__)
@@ -64,6 +65,7 @@ class PackageService:
         self._catalog = catalog
         self._moves = moves
         self._move_budget_seconds = move_budget_seconds
+        self._counts = SearchCounts()
 
     async def create_package(
         self,
@@ -224,7 +226,8 @@ class PackageService:
         visible = query if caller.is_admin else replace(query, holder=caller.user_id)
 
         async def work(session: AsyncSession) -> Slice[Package]:
-            return await PackageRepository(session).list_packages(visible, await self._clock(session))
+            packages = PackageRepository(session, self._counts)
+            return await packages.list_packages(visible, await self._clock(session))
 
         return await self._database.read(work)
 

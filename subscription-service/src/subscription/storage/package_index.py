@@ -34,6 +34,9 @@ def genre_term(genre_id: int) -> bytes:
     return b"g" + genre_id.to_bytes(4, "big")
 
 
+REVISION = b"r"
+"""Grows with every change of a status's packages, by a random amount: two states of them never have the same number,
+not even where a backup has been restored in between."""
 GENRE_SETS = (b"G", b"H")
 """The range of the totals of packages with just these genres: any of some genres is a sum over few sets."""
 
@@ -73,7 +76,7 @@ class PackageIndex:
 
         Near the end of a transaction, because the totals are rows that every writer shares.
         """
-        columns = (packages.c.id, packages.c.status, packages.c.name)
+        columns = (packages.c.id, packages.c.status, packages.c.name, packages.c.indexed_status)
         rows = (await self._session.execute(select(*columns).where(packages.c.id.in_(package_ids)))).all()
         changes = await self._replace(package_name_parts, package_ids, await self._parts(rows), _part_terms)
         changes.update(await self._replace(package_genres, package_ids, await self._genres(rows), _genre_terms))
@@ -82,6 +85,8 @@ class PackageIndex:
             .where(packages.c.id.in_(package_ids))
             .values(indexed_version=packages.c.version, indexed_status=packages.c.status)
         )
+        for status in {row.status for row in rows} | {row.indexed_status for row in rows if row.indexed_status}:
+            changes[status, REVISION] = random.randint(1, 2**32)  # noqa: S311 - need not be hard to guess
         await self._add_totals(changes)
 
     async def _replace(

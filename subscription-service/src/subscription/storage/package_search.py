@@ -1,14 +1,16 @@
 """Which packages a name or genres find, without a look at all of them."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, case, func, select
+from sqlalchemy import ColumnElement, ScalarSelect, Select, and_, case, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from subscription.domain.packages import PackageQuery, PackageStatus
 from subscription.storage.name_parts import PART_BYTES, SHORT_BYTES, after_all_with, codes_of, encoded
-from subscription.storage.package_index import GENRE_SETS, genre_term, genres_of_set, name_term
+from subscription.storage.package_index import GENRE_SETS, REVISION, genre_term, genres_of_set, name_term
+from subscription.storage.search_counts import Counts, SearchCounts
 from subscription.storage.tables import (
     package_genres,
     package_name_parts,
@@ -16,6 +18,7 @@ from subscription.storage.tables import (
     package_version_genres,
     packages,
 )
+from subscription.storage.totals import package_total, sum_of
 
 
 def like_anywhere(needle: str) -> str:
@@ -52,47 +55,77 @@ def filters(query: PackageQuery) -> list[ColumnElement[bool]]:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """How many packages of one status match, and the ids of these and perhaps of others, some of them twice.
+class Indexed:
+    """How many packages of one status there are, and the revision of what the search knows of them."""
 
-    `starting` is how many match by the beginning of their name, as far as that is known; `inside` has the others' ids.
+    population: int
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class Matches:
+    """How many packages match, the ids of these and perhaps of others, and what it takes to find them.
+
+    `candidates` is how many ids there are, at most. A walk in the list's order passes `among / total` packages for each
+    that matches.
     """
 
     total: int
     ids: Select[Any]
-    starting: int = 0
-    inside: Select[Any] | None = None
+    candidates: int
+    among: int
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What matches in one status: all of it and, where a text is looked for, by whether the name begins with it."""
+
+    every: Matches
+    starting: Matches | None = None
+    others: Matches | None = None
 
 
 class PackageSearch:
     """Finds packages in the session's database."""
 
-    def __init__(self, session: AsyncSession) -> None:
+    def __init__(self, session: AsyncSession, counts: SearchCounts) -> None:
         self._session = session
+        self._counts = counts
 
-    async def is_complete(self) -> bool:
-        """Whether every package is indexed; while one is not, the rows themselves must be looked through."""
-        waiting = select(packages.c.id).where(packages.c.is_unindexed == 1).limit(1)
-        return (await self._session.execute(waiting)).first() is None
+    async def indexed(self) -> Mapping[PackageStatus, Indexed] | None:
+        """What is indexed; None while a package is not: then the rows themselves must be looked through."""
+        waiting = select(packages.c.id).where(packages.c.is_unindexed == 1).limit(1).scalar_subquery()
+        columns: list[ColumnElement[Any]] = [waiting.is_not(None)]
+        for status in PackageStatus:
+            columns += [sum_of([package_total(status)]), self._sum(status, REVISION)]
+        is_waiting, *numbers = (await self._session.execute(select(*columns))).one()
+        if is_waiting:
+            return None
+        pairs = zip(numbers[::2], numbers[1::2], strict=True)
+        return {status: Indexed(*map(int, pair)) for status, pair in zip(PackageStatus, pairs, strict=True)}
 
-    async def find(self, query: PackageQuery, status: PackageStatus) -> Found:
-        """What the name, the genres or both of `query` find among the indexed packages."""
+    async def find(self, query: PackageQuery, status: PackageStatus, indexed: Indexed) -> Found:
+        """What the name, the genres or both of `query` find among the packages of a status.
+
+        What was counted at the revision of `indexed` is not counted again.
+        """
         if not query.name:
-            return await self._by_genres(query, status)
+            return Found(await self._by_genres(query, status, indexed))
         code = encoded(query.name, await codes_of(self._session, set(query.name)))
-        if query.genre_ids:
-            return await self._by_both(query, status, code)
-        return await self._by_name(query, status, code)
+        by_name = await self._by_name(query, status, indexed, code)
+        return await self._by_both(query, status, indexed, code, by_name) if query.genre_ids else by_name
 
-    async def _by_genres(self, query: PackageQuery, status: PackageStatus) -> Found:
+    async def _by_genres(self, query: PackageQuery, status: PackageStatus, indexed: Indexed) -> Matches:
+        async def count() -> Counts:
+            if len(query.genre_ids) > 1:
+                return 0, await self._any_of(query.genre_ids, status)
+            statement = select(self._sum(status, genre_term(*query.genre_ids)))
+            return 0, int((await self._session.execute(statement)).scalar_one())
+
+        _, total = await self._counts.get((status, query.genre_ids), indexed.revision, count)
         table = package_genres
         here = (table.c.status == status.value, table.c.genre_id.in_(sorted(query.genre_ids)))
-        ids = select(table.c.package_id).where(*here)
-        if len(query.genre_ids) == 1:
-            total, _ = await self._kept(status, genre_term(*query.genre_ids))
-        else:
-            total = await self._any_of(query.genre_ids, status)
-        return Found(total, ids)
+        return Matches(total, select(table.c.package_id).where(*here), total, indexed.population)
 
     async def _any_of(self, genre_ids: frozenset[int], status: PackageStatus) -> int:
         table = package_search_totals
@@ -103,52 +136,89 @@ class PackageSearch:
         rows = await self._session.execute(sets)
         return sum(int(row.total) for row in rows if not genre_ids.isdisjoint(genres_of_set(row.term)))
 
-    async def _by_name(self, query: PackageQuery, status: PackageStatus, code: bytes) -> Found:
+    async def _by_name(self, query: PackageQuery, status: PackageStatus, indexed: Indexed, code: bytes) -> Found:
         table = package_name_parts
-        here = _in_name(status, code)
-        ids = select(table.c.package_id).where(*here)
-        if len(code) > PART_BYTES:
-            return Found(await self._recounted(query, status, ids), ids)
-        if len(code) <= SHORT_BYTES:
-            starting, others = await self._kept(status, name_term(code, is_start=True), name_term(code, is_start=False))
-        else:
-            counts = select(table.c.is_start, func.count().label("n")).where(*here).group_by(table.c.is_start)
-            found = {bool(row.is_start): int(row.n) for row in await self._session.execute(counts)}
-            starting, others = found.get(True, 0), found.get(False, 0)
-        inside = select(table.c.package_id).where(*_in_name(status, code, is_start=False))
-        return Found(starting + others, ids, starting, inside)
 
-    async def _by_both(self, query: PackageQuery, status: PackageStatus, code: bytes) -> Found:
-        by_name, by_genres = await self._by_name(query, status, code), await self._by_genres(query, status)
-        # Those that the rarer of the two finds are looked at one by one.
-        ids = min(by_name, by_genres, key=lambda found: found.total).ids
-        return Found(await self._recounted(query, status, ids), ids)
+        def ids(*is_start: bool) -> Select[Any]:
+            return select(table.c.package_id).where(*_in_name(status, code, is_start))
 
-    async def _recounted(self, query: PackageQuery, status: PackageStatus, ids: Select[Any]) -> int:
-        found = ids.distinct().subquery("found")
-        statement = select(func.count()).select_from(packages).join(found, found.c.package_id == packages.c.id)
-        return await self._count(statement.where(packages.c.status == status.value, *filters(query)))
+        async def count() -> Counts:
+            if len(code) > PART_BYTES:
+                return await self._look_at(query, status, ids(True, False))
+            if len(code) <= SHORT_BYTES:
+                terms = (name_term(code, is_start=True), name_term(code, is_start=False))
+                starting, others = (await self._session.execute(select(*(self._sum(status, t) for t in terms)))).one()
+                return int(starting), int(others)
+            counts = select(table.c.is_start, func.count().label("n")).where(*_in_name(status, code, (True, False)))
+            rows = await self._session.execute(counts.group_by(table.c.is_start))
+            found = {bool(row.is_start): int(row.n) for row in rows}
+            return found.get(True, 0), found.get(False, 0)
 
-    async def _count(self, statement: Select[Any]) -> int:
-        return int((await self._session.execute(statement)).scalar_one())
-
-    async def _kept(self, status: PackageStatus, *terms: bytes) -> tuple[int, int]:
-        """The sum of the first term's totals and that of the others'."""
-        table = package_search_totals
-        first = case((table.c.term == terms[0], table.c.total), else_=0)
-        statement = select(func.coalesce(func.sum(first), 0), func.coalesce(func.sum(table.c.total), 0)).where(
-            table.c.status == status.value, table.c.term.in_(terms)
+        starting, others = await self._counts.get((status, query.name), indexed.revision, count)
+        return Found(
+            Matches(starting + others, ids(True, False), starting + others, indexed.population),
+            # They lie together.
+            Matches(starting, ids(True), starting, starting),
+            Matches(others, ids(False), others, indexed.population),
         )
-        mine, every = (await self._session.execute(statement)).one()
-        return int(mine), int(every) - int(mine)
+
+    async def _by_both(
+        self, query: PackageQuery, status: PackageStatus, indexed: Indexed, code: bytes, by_name: Found
+    ) -> Found:
+        by_genres = await self._by_genres(query, status, indexed)
+        candidates = min(by_genres.total, by_name.every.total)
+
+        def ids(*is_start: bool) -> Select[Any]:
+            if candidates == by_genres.total:
+                return by_genres.ids
+            # From each of the few names to its genres, in the index alone.
+            part, held = package_name_parts, package_genres
+            same = and_(
+                held.c.status == part.c.status,
+                held.c.genre_id.in_(sorted(query.genre_ids)),
+                held.c.package_id == part.c.package_id,
+            )
+            joined = select(part.c.package_id).select_from(part.join(held, same)).prefix_with("STRAIGHT_JOIN")
+            return joined.where(*_in_name(status, code, is_start))
+
+        async def count() -> Counts:
+            return await self._look_at(query, status, ids(True, False))
+
+        search = (status, query.name, query.genre_ids)
+        starting, others = await self._counts.get(search, indexed.revision, count)
+        population, beginning = indexed.population, by_name.starting
+        return Found(
+            Matches(starting + others, ids(True, False), candidates, population),
+            Matches(starting, ids(True), candidates, beginning.among if beginning else population),
+            Matches(others, ids(False), candidates, population),
+        )
+
+    async def _look_at(self, query: PackageQuery, status: PackageStatus, ids: Select[Any]) -> Counts:
+        """How many of these packages match, when they are looked at one by one."""
+        found = ids.distinct().subquery("found")
+        begins = packages.c.name.like(like_start(query.name or ""), escape="|")
+        statement = (
+            select(func.count(case((begins, 1))), func.count())
+            # In this order of tables: the optimiser might read all packages for a few.
+            .prefix_with("STRAIGHT_JOIN")
+            .select_from(found.join(packages, packages.c.id == found.c.package_id))
+            .where(packages.c.status == status.value, *filters(query))
+        )
+        starting, every = (await self._session.execute(statement)).one()
+        return int(starting), int(every) - int(starting)
+
+    def _sum(self, status: PackageStatus, term: bytes) -> ScalarSelect[Any]:
+        table = package_search_totals
+        here = (table.c.status == status.value, table.c.term == term)
+        return select(func.coalesce(func.sum(table.c.total), 0)).where(*here).scalar_subquery()
 
 
-def _in_name(status: PackageStatus, code: bytes, is_start: bool | None = None) -> list[ColumnElement[bool]]:
+def _in_name(status: PackageStatus, code: bytes, is_start: Sequence[bool]) -> list[ColumnElement[bool]]:
     """Rows of the parts that begin with `code`: one for each package, unless the code is longer than a part."""
     table, wanted = package_name_parts.c, code[:PART_BYTES]
     return [
         table.status == status.value,
-        table.is_start.in_([False, True] if is_start is None else [is_start]),
+        table.is_start.in_(is_start),
         table.part >= wanted,
         table.part < after_all_with(wanted),
         table.seen < len(wanted),

@@ -22,22 +22,19 @@ from subscription.domain.packages import (
 )
 from subscription.storage.genres import GenreRepository
 from subscription.storage.package_index import PackageIndex
-from subscription.storage.package_search import PackageSearch, filters, like_start
+from subscription.storage.package_search import Indexed, Matches, PackageSearch, filters, like_start
 from subscription.storage.pages import branch, in_page_order, page_of
+from subscription.storage.search_counts import SearchCounts
 from subscription.storage.tables import package_version_genres, package_versions, packages, subscriptions
-from subscription.storage.totals import TotalRepository
+from subscription.storage.totals import TotalRepository, package_total
 
 _UNIQUE_NAME = "uq_packages_active_name"
-# So many packages are read and sorted in the time that a walk in the list's order needs to meet a page of them.
-FEW = 1000
+# What it costs to read a package by its id and sort it, over what a step in the list's order costs.
+BY_ID_COST = 1.0
 _NEWEST: Select[Any] = select(packages, package_versions.c.description).join(
     package_versions,
     and_(package_versions.c.package_id == packages.c.id, package_versions.c.version == packages.c.version),
 )
-
-
-def _total_name(status: PackageStatus) -> str:
-    return f"packages.{status.value}"
 
 
 def _held_by(user_id: uuid.UUID, now: datetime) -> ColumnElement[bool]:
@@ -59,14 +56,14 @@ def _held_ids(user_id: uuid.UUID, now: datetime) -> Select[Any]:
 
 
 class PackageRepository:
-    """Packages in the session's database."""
+    """Packages in the session's database. `counts` are what the process remembers from one list to the next."""
 
-    def __init__(self, session: AsyncSession) -> None:
+    def __init__(self, session: AsyncSession, counts: SearchCounts | None = None) -> None:
         self._session = session
         self._genres = GenreRepository(session)
         self._totals = TotalRepository(session)
         self._index = PackageIndex(session)
-        self._search = PackageSearch(session)
+        self._search = PackageSearch(session, counts or SearchCounts())
 
     async def find(self, package_id: uuid.UUID) -> Package | None:
         return await self._one(_NEWEST.where(packages.c.id == package_id))
@@ -120,7 +117,7 @@ class PackageRepository:
             raise _translated(error) from error
         await self._insert_version(package_id, 1, draft, author, now)
         await self._index.add([package_id])
-        await self._totals.add({_total_name(PackageStatus.ACTIVE): 1})
+        await self._totals.add({package_total(PackageStatus.ACTIVE): 1})
 
     async def add_version(self, package: Package, draft: PackageDraft, author: uuid.UUID, now: datetime) -> None:
         """Make `draft` the version after the present one. Raises `PackageNameTakenError`."""
@@ -132,7 +129,7 @@ class PackageRepository:
         """Archive or restore. Raises `PackageNameTakenError`."""
         await self._update(package.id, status=status.value, updated_at=now)
         await self._index.add([package.id])
-        await self._totals.add({_total_name(package.status): -1, _total_name(status): 1})
+        await self._totals.add({package_total(package.status): -1, package_total(status): 1})
 
     async def _update(self, package_id: uuid.UUID, **values: Any) -> None:
         try:
@@ -156,9 +153,9 @@ class PackageRepository:
     async def list_packages(self, query: PackageQuery, now: datetime) -> Slice[Package]:
         """A page of the packages that `query` asks for."""
         total, branches = 0, []
-        is_searchable = bool(query.name or query.genre_ids) and await self._search.is_complete()
+        indexed = await self._search.indexed() if query.name or query.genre_ids else None
         for status in [query.status] if query.status else list(PackageStatus):
-            matching, statements = await self._matching(query, status, now, is_searchable=is_searchable)
+            matching, statements = await self._matching(query, status, now, indexed[status] if indexed else None)
             total += matching
             branches += statements
         if query.page.offset >= total:
@@ -168,7 +165,7 @@ class PackageRepository:
         return Slice(await self._packages(rows), total)
 
     async def _matching(
-        self, query: PackageQuery, status: PackageStatus, now: datetime, *, is_searchable: bool
+        self, query: PackageQuery, status: PackageStatus, now: datetime, indexed: Indexed | None
     ) -> tuple[int, list[Select[Any]]]:
         """How many packages of one status match, and the ordered branches that have them."""
         wanted = [packages.c.status == status.value, *filters(query)]
@@ -182,22 +179,24 @@ class PackageRepository:
             # From the user's few subscriptions to their packages, not through all that were ever archived.
             return await self._count([*wanted, packages.c.id.in_(held)]), [sorted_by("PRIMARY", among=held)]
         if not query.name and not query.genre_ids:
-            return await self._totals.sum([_total_name(status)]), [sorted_by(in_order)]
-        if not is_searchable:
+            return await self._totals.sum([package_total(status)]), [sorted_by(in_order)]
+        if indexed is None:
             return await self._count(wanted), [sorted_by(in_order)]
-        found = await self._search.find(query, status)
-        if found.total <= FEW:
-            return found.total, [sorted_by("PRIMARY", among=found.ids)]
-        if not query.name or found.inside is None or query.sort is not PackageSortKey.NAME:
-            return found.total, [sorted_by(in_order)]
-        # Names that begin with the text lie together, perhaps behind all others: they are gone to, the rest is walked.
-        begins = packages.c.name.like(like_start(query.name), escape="|")
-        branches = [sorted_by(in_order, begins)]
-        if found.total - found.starting <= FEW:
-            branches.append(sorted_by("PRIMARY", ~begins, among=found.inside))
-        else:
-            branches.append(sorted_by(in_order, ~begins))
-        return found.total, branches
+        found = await self._search.find(query, status, indexed)
+        total = found.every.total
+        if _are_few(found.every, query.page):
+            return total, [sorted_by("PRIMARY", among=found.every.ids)]
+        if query.sort is not PackageSortKey.NAME or found.starting is None or found.others is None:
+            return total, [sorted_by(in_order)]
+        # Names that begin with the text lie together, perhaps behind all others: they are gone to.
+        begins = packages.c.name.like(like_start(query.name or ""), escape="|")
+        return total, [
+            sorted_by("PRIMARY", where, among=matches.ids)
+            if _are_few(matches, query.page)
+            else sorted_by(in_order, where)
+            for matches, where in ((found.starting, begins), (found.others, ~begins))
+            if matches.total
+        ]
 
     async def _count(self, conditions: Sequence[ColumnElement[bool]]) -> int:
         statement = select(func.count()).select_from(packages).where(*conditions)
@@ -236,6 +235,11 @@ class PackageRepository:
             )
             for row in rows
         ]
+
+
+def _are_few(found: Matches, page: PageRequest) -> bool:
+    """Whether reading and sorting them all is cheaper than a walk in the list's order that meets a page of them."""
+    return BY_ID_COST * found.candidates * found.total <= (page.offset + page.size) * found.among
 
 
 def _translated(error: IntegrityError) -> Exception:

@@ -3,13 +3,24 @@
 import random
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy import func, select
+from sqlalchemy import ScalarSelect, func, select
 from sqlalchemy.dialects.mysql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from subscription.domain.packages import PackageStatus
 from subscription.storage.tables import row_totals
 
 _SHARDS = 16
+
+
+def package_total(status: PackageStatus) -> str:
+    """The name of the total of packages of a status."""
+    return f"packages.{status.value}"
+
+
+def sum_of(names: Sequence[str]) -> ScalarSelect[int]:
+    """The sum of the named totals, as part of a statement."""
+    return select(func.coalesce(func.sum(row_totals.c.total), 0)).where(row_totals.c.name.in_(names)).scalar_subquery()
 
 
 class TotalRepository:
@@ -30,5 +41,4 @@ class TotalRepository:
 
     async def sum(self, names: Sequence[str]) -> int:
         """The sum of the named totals."""
-        statement = select(func.coalesce(func.sum(row_totals.c.total), 0)).where(row_totals.c.name.in_(names))
-        return int((await self._session.execute(statement)).scalar_one())
+        return int((await self._session.execute(select(sum_of(names)))).scalar_one())
