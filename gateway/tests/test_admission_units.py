@@ -1,5 +1,6 @@
 """Rate limits, deny-list, breaker, budget and balancer, without a network."""
 
+import asyncio
 import time
 import uuid
 from datetime import UTC, datetime, timedelta
@@ -17,6 +18,8 @@ from gateway.rate_limit import Policy, RateLimiter, address_key
 from gateway.revocations import EVENT_TYPES, SESSION_REVOKED, USER_CHANGED, USER_DELETED, Revocations
 from gateway.upstream.balancer import Balancer, Endpoint
 from gateway.upstream.breaker import BreakerState, CircuitBreaker, RetryBudget
+from gateway.upstream.connection import UpstreamConnection
+from gateway.upstream.pool import PoolLimits, UpstreamPool
 
 
 def principal(user: uuid.UUID | None = None, session: uuid.UUID | None = None, version: int = 1) -> Principal:
@@ -255,6 +258,51 @@ async def test_a_name_is_resolved_to_all_its_addresses_and_kept_when_it_cannot_b
     assert "127.0.0.1" in {endpoint.host for endpoint in before}
     await balancer.refresh()
     assert balancer.endpoints == before
+
+
+class Waiting:
+    """An exchange that asks a pool for a connection."""
+
+    is_finished = False
+
+    def __init__(self) -> None:
+        self.given: asyncio.Future[UpstreamConnection] = asyncio.get_running_loop().create_future()
+
+    def connected(self, connection: UpstreamConnection) -> None:
+        self.given.set_result(connection)
+
+    def not_connected(self, endpoint: Endpoint) -> None:
+        self.given.set_exception(ConnectionError(endpoint.host))
+
+
+async def test_nothing_is_kept_for_an_address_that_is_gone() -> None:
+    left = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        left.set()
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        balancer = Balancer("x", [f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"])
+        await balancer.refresh()
+        pool = UpstreamPool("x", balancer, CircuitBreaker(8, 1, 8), RetryBudget(0.2, 5), PoolLimits(8, 8, 5.0, 30.0))
+        waiting = [Waiting(), Waiting()]
+        assert [pool.acquire(each, 0.0) for each in waiting] == [None, None]
+        idle, busy = [await each.given for each in waiting]
+        pool.done(idle, reusable=True)
+        await pool.refresh_addresses()
+        assert pool.idle == 1
+        assert pool.acquire(Waiting(), 0.0) is idle, "it is used again"
+        pool.done(idle, reusable=True)
+        balancer._targets = [("127.0.0.1", 1, b"host: x\r\n")]
+        await pool.refresh_addresses()
+        assert pool.idle == 0
+        await asyncio.wait_for(left.wait(), 5)
+        pool.done(busy, reusable=True)
+        assert pool.idle == 0, "nor is what was under way kept afterwards"
+        assert (pool.active, [endpoint.port for endpoint in balancer.endpoints]) == (0, [1])
+        await pool.aclose()
 
 
 def pick(balancer: Balancer, now: float) -> Endpoint:

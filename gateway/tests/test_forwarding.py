@@ -43,6 +43,7 @@ async def test_only_listed_headers_go_on(
         "X-HTTP-Method-Override": "DELETE",
         "Cookie": "a=b",
         "TE": "trailers",
+        "Traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
         "Proxy-Authorization": "Basic x",
         "Proxy-Connection": "keep-alive",
         "Range": "bytes=0-1",
@@ -145,6 +146,20 @@ async def test_a_trace_is_continued_and_not_returned(
     assert "00f067aa0ba902b7" not in first
     assert re.fullmatch(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}", second)
     assert "traceparent" not in answer.headers
+
+
+@pytest.mark.parametrize("offered", [None, "00-zero", "00-00000000000000000000000000000000-00f067aa0ba902b7-01"])
+async def test_the_state_of_a_trace_that_is_not_continued_goes_no_further(
+    shared_gateway: RunningGateway, service: RecordingUpstream, bearer: str, offered: str | None
+) -> None:
+    headers = {"authorization": bearer, "tracestate": "vendor=1", "accept": "text/csv"}
+    if offered is not None:
+        headers["traceparent"] = offered
+    async with shared_gateway.client() as client:
+        await client.get("/v1/movies", headers=headers)
+    request = service.requests[-1]
+    assert request.values("tracestate") == []
+    assert request.values("accept") == ["text/csv"]
 
 
 async def test_answers_come_back_untouched_but_for_what_is_between_hops(
@@ -339,5 +354,8 @@ async def test_origins_are_allowed_by_name(start_gateway: StartGateway, token_is
         for origin in ("https://evil.example", "null", "https://app.example.evil"):
             answer = await client.get("/v1/movies", headers={"origin": origin, "authorization": bearer})
             assert "access-control-allow-origin" not in answer.headers
+            assert answer.headers["vary"] == "origin", "a cache must not keep it for an origin that may"
             answer = await client.options("/v1/movies", headers={**preflight, "origin": origin})
             assert answer.status_code == 405
+        answer = await client.get("/v1/movies", headers={"authorization": bearer})
+        assert answer.headers["vary"] == "origin"

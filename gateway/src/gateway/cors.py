@@ -10,8 +10,10 @@ from gateway.routing import Resource
 
 _EXPOSED = (
     b"access-control-expose-headers: ETag, Idempotency-Replayed, Link, Location, RateLimit, RateLimit-Policy, "
-    b"Retry-After, X-Request-Id, X-Total-Count\r\nvary: origin\r\n"
+    b"Retry-After, X-Request-Id, X-Total-Count\r\n"
 )
+# On every answer: a cache must not give one origin what it keeps for another, or for none.
+_VARY = (b"vary: origin\r\n",)
 _PREFLIGHT = (
     b"access-control-allow-headers: Authorization, Content-Type, Accept-Language, Idempotency-Key, If-Match, "
     b"If-None-Match, Traceparent, Tracestate, X-Request-Id\r\naccess-control-max-age: 600\r\n"
@@ -32,5 +34,5 @@ def answer_lines(headers: RequestHeaders, origins: Collection[bytes]) -> Sequenc
     """The lines that let the script of an allowed origin read an answer."""
     origin = headers.get(b"origin")
     if origin is None or origin not in origins:
-        return ()
-    return (b"access-control-allow-origin: ", origin, b"\r\n", _EXPOSED)
+        return _VARY
+    return (b"access-control-allow-origin: ", origin, b"\r\n", _EXPOSED, *_VARY)

@@ -104,6 +104,10 @@ class Exchange(OutgoingAnswer):
         self.address = gateway.proxies.client_address(self.address, headers.get(b"x-forwarded-for"))
         self.request_id = identifiers.request_id(headers.get(b"x-request-id"))
         self.traceparent = self._continue_trace(headers)
+        if b"tracestate" in headers.values and not identifiers.is_continued(
+            headers.get(b"traceparent"), self.traceparent
+        ):
+            headers.withhold((b"tracestate",))  # W3C Trace Context 3.3: it says something of its own trace only
         if not self.target.startswith(b"/") or b"#" in self.target or not self.target.isascii():
             raise MalformedRequestError("The request target is not a path with an optional query.")
         if self._is_upgrade and headers.has_body:

@@ -5,7 +5,7 @@ spelling (`X-User-Id`, `X_User_Id`, `X-Forwarded-For`, `X-HTTP-Method-Override`)
 """
 
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from chassis.errors import MalformedRequestError
 
@@ -124,8 +124,12 @@ class RequestHeaders:
     def _drop_nominated(self, connection: bytes) -> None:
         # RFC 9110 7.6.1: what `Connection` names is meant for us and goes no further.
         self.nominated = frozenset(token.strip().lower() for token in connection.split(b","))
+        self.withhold(self.nominated)
+
+    def withhold(self, names: Collection[bytes]) -> None:
+        """Let headers of these names go no further."""
         lines = [self.forwarded[i : i + 4] for i in range(0, len(self.forwarded), 4)]
-        self.forwarded = [part for line in lines if line[0] not in self.nominated for part in line]
+        self.forwarded = [part for line in lines if line[0] not in names for part in line]
 
     def get(self, name: bytes) -> bytes | None:
         """The value of a header that the gateway reads; of a repeated one all, joined by commas."""

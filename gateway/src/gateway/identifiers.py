@@ -19,3 +19,8 @@ def traceparent(offered: bytes | None) -> str:
     if offered:
         return context.continue_trace(offered.decode("latin-1"))
     return f"00-{_bits(128) | 1:032x}-{_bits(64) | 1:016x}-00"
+
+
+def is_continued(offered: bytes | None, made: str) -> bool:
+    """Whether `made` belongs to the trace that the client `offered`."""
+    return offered is not None and offered[3:35].decode("latin-1") == made[3:35]
