@@ -106,7 +106,7 @@ def _program(name: str) -> str:
 
 
 async def _answering(url: str) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     async with httpx.AsyncClient(trust_env=False) as client:
         while True:
             try:
