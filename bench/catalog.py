@@ -8,7 +8,9 @@ For every size a database of generated movies is made and dropped afterwards. Me
 which is the api, the wall clock, which holds the engine's part besides, and with `--engine-pid` the engine's own CPU:
 of an uncached page 1 and page 100 (of 20 movies, the total counted already), and of a cached page against a FastAPI
 route that returns the same bytes. The application is called without a server and a client around it, because those
-would hide the difference. `--index` makes only the named indexes, for an engine that takes too long to make them all.
+would hide the difference. `--index` makes only the named indexes, for an engine that takes too long to make them all;
+`--wait` lets every page wait for some seconds, as for a slow engine, and `--hog` lets another process sort meanwhile,
+as a slow engine does: that tells what slowness itself costs.
 """
 
 import argparse
@@ -18,20 +20,23 @@ import logging
 import os
 import random
 import resource
-import statistics
+import subprocess
+import sys
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Iterator
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from typing import Any
 from unittest.mock import patch
 
 from fastapi import FastAPI, Response
 from pymongo import AsyncMongoClient
 
-from bench.harness import Case, compare, process_cpu_seconds, table
+from bench.accounting import accounting, charged
+from bench.harness import Case, compare, process_cpu_seconds, spread, table
 from catalog.clients.tmdb.client import Patience
 from catalog.config import Settings
 from catalog.domain.entitlements import Grant, Statement
@@ -39,6 +44,7 @@ from catalog.domain.genres import GenreChanges
 from catalog.domain.movies import Movie
 from catalog.factory import Resources
 from catalog.main import create_catalog_app
+from catalog.storage.movies import MovieRepository
 from catalog.storage.schema import INDEXES, MOVIES, migrate
 from chassis.app import create_app
 from chassis.logging import configure_logging
@@ -53,7 +59,7 @@ GENRES |= {10749: "Romance", 878: "Science Fiction", 10770: "TV Movie", 53: "Thr
 ENTITLED = (28, 35, 878)
 BATCH = 2_000
 WRITERS = 2
-_IDLE_SECONDS = 5
+_HOG = "import random; lots = [random.random() for _ in range(3_000_000)]\nwhile True: sorted(lots)"
 # In one round of the comparison of cached pages.
 CALLS = 1_000
 
@@ -110,7 +116,7 @@ async def fill(resources: Resources, size: int, indexes: Collection[str]) -> Non
     print(f"{size:>9,} movies stored in {time.monotonic() - begin:.0f} s")
 
 
-Get = Callable[[str], Awaitable[tuple[int, bytes]]]
+Get = Callable[[str], Coroutine[Any, Any, tuple[int, bytes]]]
 
 
 @asynccontextmanager
@@ -153,40 +159,50 @@ async def getting(app: FastAPI, token: str) -> AsyncIterator[Get]:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What one call takes, in milliseconds: CPU of this process and of the engine, and the wall clock.
+    """What one call takes, in milliseconds.
 
-    `cpu` is without what the process does as time goes by, such as the client's heartbeats: it is no part of a page,
-    and there is the more of it the longer the engine takes.
+    `page` is the CPU of what the call itself does, `process` that of everything that this process does until the
+    answer is there, `engine` the engine's. What is in `process` alone are timers and the waking up for them: no part
+    of a page, and the more the longer the engine takes.
     """
 
-    cpu: float
-    engine: float
-    wall: float
+    page: list[float]
+    process: list[float]
+    engine: list[float]
+    wall: list[float]
+
+    def __str__(self) -> str:
+        return (
+            f"{spread(self.page)} ms CPU of the page, {spread(self.process)} of the process meanwhile, "
+            f"{spread(self.engine)} of the engine, {spread(self.wall)} ms in all"
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Meter:
-    """Measures `rounds` rounds and gives the median of each figure."""
+    """Measures `rounds` rounds of `times` calls each."""
 
     rounds: int
+    times: int
     engine_pid: int | None
 
     def _now(self) -> tuple[float, float, float]:
         engine = process_cpu_seconds(self.engine_pid) if self.engine_pid else 0.0
         return time.process_time(), engine, time.perf_counter()
 
-    async def measured(self, times: int, work: Callable[[], Awaitable[Any]]) -> Cost:
-        found = []
-        begin = self._now()
-        await asyncio.sleep(_IDLE_SECONDS)
-        idle = (self._now()[0] - begin[0]) / _IDLE_SECONDS
+    async def measured(self, work: Callable[[], Coroutine[Any, Any, Any]]) -> Cost:
+        cost = Cost([], [], [], [])
         for _ in range(self.rounds):
             begin = self._now()
-            for _ in range(times):
-                await work()
-            cpu, engine, wall = ((end - start) / times * 1000 for start, end in zip(begin, self._now(), strict=True))
-            found.append((cpu - idle * wall, engine, wall))
-        return Cost(*(statistics.median(figures) for figures in zip(*found, strict=True)))
+            with accounting() as account:
+                for _ in range(self.times):
+                    await charged(account, work())
+            process, engine, wall = ((e - b) / self.times * 1000 for b, e in zip(begin, self._now(), strict=True))
+            cost.page.append(account.work / self.times * 1000)
+            cost.process.append(process)
+            cost.engine.append(engine)
+            cost.wall.append(wall)
+        return cost
 
 
 def repeated(get: Get, target: str) -> Callable[[], Awaitable[None]]:
@@ -223,6 +239,24 @@ def patient(*args: Any, **options: Any) -> AsyncMongoClient[Document]:
     return AsyncMongoClient(*args, **{**options, **quiet})
 
 
+@contextmanager
+def slowness(seconds: float, *, hog: bool) -> Iterator[None]:
+    """Every page of movies waits for so long inside the block; with `hog` another process uses memory and CPU."""
+    page = MovieRepository.page
+
+    async def late(self: MovieRepository, *arguments: Any) -> list[Movie]:
+        await asyncio.sleep(seconds)
+        return await page(self, *arguments)
+
+    with ExitStack() as stack:
+        if seconds:
+            stack.enter_context(patch.object(MovieRepository, "page", late))
+        if hog:
+            process = stack.enter_context(subprocess.Popen([sys.executable, "-c", _HOG]))
+            stack.callback(process.kill)
+        yield
+
+
 async def bench(url: str, size: int, options: argparse.Namespace) -> None:
     resources = Resources(make_settings(url), Patience())
     issuer, user_id = TokenIssuer(), uuid.uuid4()
@@ -232,9 +266,10 @@ async def bench(url: str, size: int, options: argparse.Namespace) -> None:
     # Confirmed in an hour: subscription-service is not there to be asked, however long it takes.
     confirmed_at = datetime.now(UTC) + timedelta(hours=1)
     await resources.entitlements.apply(Statement(user_id, 1, (Grant(frozenset(ENTITLED), None),), confirmed_at))
-    meter = Meter(options.rounds, options.engine_pid)
+    meter = Meter(options.rounds, options.times, options.engine_pid)
     page = "/v1/movies?pageSize=20&pageNumber={}"
     with (
+        slowness(options.wait, hog=options.hog),
         patch("catalog.main.jwks_over_http", lambda *_: issuer.fetch),
         # What is looked up anew as time goes by would be taken for a part of a page that the engine is slow with.
         patch("catalog.services.catalog_view._POLL_SECONDS", 3600.0),
@@ -245,12 +280,8 @@ async def bench(url: str, size: int, options: argparse.Namespace) -> None:
             for number in (1, 100):
                 status, body = await get(page.format(number))
                 assert status == 200, body
-                cost = await meter.measured(options.times, lambda number=number: get(page.format(number)))  # type: ignore[misc]
-                rows = len(json.loads(body)["data"])
-                print(
-                    f"          uncached page {number:>3} ({rows} rows): {cost.cpu:7.3f} ms CPU, "
-                    f"{cost.engine:9.1f} ms CPU of the engine, {cost.wall:9.1f} ms in all"
-                )
+                cost = await meter.measured(partial(get, page.format(number)))
+                print(f"          uncached page {number:>3} ({len(json.loads(body)['data'])} rows): {cost}")
     with patch("catalog.main.jwks_over_http", lambda *_: issuer.fetch):
         async with AsyncExitStack() as stack:
             get = await stack.enter_async_context(getting(create_catalog_app(make_settings(url)), token))
@@ -271,14 +302,21 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--engine-pid", type=int, help="process of the database, to measure its CPU as well")
     parser.add_argument("--index", action="append", default=[], help="make only this index (may be repeated)")
+    parser.add_argument("--wait", type=float, default=0.0, help="seconds that every uncached page waits")
+    parser.add_argument("--hog", action="store_true", help="keep another core and the memory busy meanwhile")
     options = parser.parse_args()
     # As in production, but to nowhere: writing the access log is a part of what an answer costs.
     configure_logging("catalog")
+    log: Any = logging.getLogger().handlers[0]
     with open(os.devnull, "w") as nowhere, patch("chassis.mongo.AsyncMongoClient", patient):  # noqa: PTH123
-        logging.getLogger().handlers[0].setStream(nowhere)  # type: ignore[attr-defined]
-        for size in options.sizes:
-            with mongo_database("bench") as url:
-                asyncio.run(bench(url, size, options))
+        shown = log.setStream(nowhere)
+        try:
+            for size in options.sizes:
+                with mongo_database("bench") as url:
+                    asyncio.run(bench(url, size, options))
+        finally:
+            # What ends this script is told.
+            log.setStream(shown)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"peak memory of this process: {peak:.0f} MB")
 
