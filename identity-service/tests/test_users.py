@@ -213,57 +213,6 @@ async def test_an_administrator_changes_the_address_of_others_without_their_pass
     assert_problem(own, 422, "invalid-request")
 
 
-# The last administrator: these tests need a database of their own, where the number of administrators is known.
-
-
-@pytest.fixture
-async def lonely(sql: Any, admin: Any) -> Any:
-    """The only active administrator there is; the others come back afterwards."""
-    others = await sql("SELECT id FROM users WHERE role = 'admin' AND email <> :email", email=admin.email)
-    await sql("UPDATE users SET role = 'user' WHERE email <> :email", email=admin.email)
-    yield admin
-    for row in others:
-        await sql("UPDATE users SET role = 'admin' WHERE id = :id", id=row["id"])
-
-
-async def test_the_last_administrator_stays(api: httpx.AsyncClient, lonely: Any, user: Any) -> None:
-    for path in ("me", lonely.id):
-        assert_problem(await patch(api, lonely, path, status="disabled"), 409, "last-admin")
-        assert_problem(await patch(api, lonely, path, role="user"), 409, "last-admin")
-        assert_problem(await api.delete(f"/v1/users/{path}", headers=lonely.bearer), 409, "last-admin")
-    assert (await patch(api, lonely, "me", name="Still here")).status_code == 200
-    # A disabled administrator is not one to rely on.
-    await patch(api, lonely, user.id, role="admin", status="disabled")
-    assert_problem(await patch(api, lonely, "me", role="user"), 409, "last-admin")
-    await patch(api, lonely, user.id, status="active")
-    assert (await patch(api, lonely, "me", role="user")).status_code == 200
-
-
-@pytest.mark.parametrize("how", ["demote", "disable", "delete"])
-async def test_of_many_administrators_who_leave_at_once_one_stays(  # noqa: PLR0913 - fixtures
-    api: httpx.AsyncClient, other_api: httpx.AsyncClient, lonely: Any, register: Any, log_in: Any, sql: Any, how: str
-) -> None:
-    admins = [lonely]
-    for _ in range(7):
-        account = await register()
-        await sql("UPDATE users SET role = 'admin' WHERE email = :email", email=account.email)
-        admins.append(account)
-
-    async def leave(client: httpx.AsyncClient, account: Any) -> httpx.Response:
-        if how == "delete":
-            return await client.delete("/v1/users/me", headers=account.bearer)
-        return await patch(client, account, "me", **({"role": "user"} if how == "demote" else {"status": "disabled"}))
-
-    replicas = [api, other_api] * 4
-    answers = await asyncio.gather(*(leave(r, a) for r, a in zip(replicas, admins, strict=True)))
-    assert sorted(answer.status_code // 100 for answer in answers) == [2] * 7 + [4]
-    (refused,) = [answer for answer in answers if answer.status_code >= 400]
-    assert_problem(refused, 409, "last-admin")
-    (row,) = await sql("SELECT COUNT(*) AS n FROM users WHERE role = 'admin' AND status = 'active'")
-    assert row["n"] == 1
-    await sql("UPDATE users SET role = 'user' WHERE email <> :email", email=lonely.email)
-
-
 # Listing
 
 
@@ -382,6 +331,26 @@ async def test_erased_fifty_times_at_once_leaves_one_tombstone(
     assert set(statuses) <= {204, 401, 404}
     rows = await sql("SELECT id FROM outbox_events WHERE aggregate = :subject", subject=f"user/{user.id}")
     assert len(rows) == 1
+
+
+async def test_the_stored_answer_to_a_registration_is_erased_with_the_person(
+    api: httpx.AsyncClient, user: Any, new_email: Callable[[], str], log_in: Any, sql: Any
+) -> None:
+    kept: dict[str, Any] = {}
+    gone: dict[str, Any] = {}
+    for found in (kept, gone):
+        found["key"] = {"Idempotency-Key": f"key-{uuid.uuid4()}"}
+        found["sent"] = {"email": new_email(), "password": user.password, "name": "Ann"}
+        assert (await api.post("/v1/users", json=found["sent"], headers=found["key"])).status_code == 201
+    user.email = gone["sent"]["email"]
+    me = await log_in(user)
+    assert (await api.delete("/v1/users/me", headers=me.bearer)).status_code == 204
+    stored = str(await sql("SELECT body FROM idempotency_keys"))
+    assert gone["sent"]["email"] not in stored
+    assert kept["sent"]["email"] in stored
+    again = await api.post("/v1/users", json=gone["sent"], headers=gone["key"])
+    assert again.status_code == 201
+    assert "idempotency-replayed" not in again.headers
 
 
 # Export

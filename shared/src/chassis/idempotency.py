@@ -5,7 +5,7 @@ import hmac
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import orjson
 from fastapi import Request, Response
@@ -146,6 +146,20 @@ class IdempotencyKeys:
                 errors=[FieldError("Idempotency-Key", "was used with another method, path or body")]
             )
         return Answer(row.status, orjson.loads(row.headers), row.body, replayed=True)
+
+    async def forget(self, session: AsyncSession, location: str, created_at: datetime) -> None:
+        """Delete the stored answer about the creation of `location` at `created_at`, before its time is over.
+
+        For erasing a person: the answer shows what was created. Rows far from that moment are not looked at.
+        """
+        around = timedelta(minutes=5)
+        nearby = select(self._table.c.slot, self._table.c.headers).where(
+            self._table.c.created_at.between(created_at - around, created_at + around)
+        )
+        for row in await session.execute(nearby):
+            if orjson.loads(row.headers).get("location") == location:
+                # By its key: a deletion by time would wait for the locks of requests under way.
+                await session.execute(delete(self._table).where(self._table.c.slot == row.slot))
 
     async def sweep(self, session: AsyncSession, limit: int = 1000) -> int:
         """Delete up to `limit` answers older than a day; how many were deleted."""

@@ -1,11 +1,17 @@
 """Registration and accounts."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends, Header, Query, Request, Response
 
 from chassis.app import service_router
-from chassis.errors import ForbiddenError, IdempotencyInFlightError, IdempotencyKeyReusedError
+from chassis.conditional import is_current
+from chassis.errors import (
+    ForbiddenError,
+    IdempotencyInFlightError,
+    IdempotencyKeyReusedError,
+    PreconditionFailedError,
+)
 from chassis.fields import Id
 from chassis.idempotency import Answer, idempotent_request
 from chassis.pagination import Page, PageParams, add_page_headers, describe_page
@@ -36,8 +42,10 @@ from identity.domain.errors import (
 )
 from identity.domain.users import Registration, Role, Status, User, UserFilter, UserSort
 
+_ETAG = {"ETag": {"description": "Strong entity tag of this state of the user.", "schema": {"type": "string"}}}
 _CREATED = {
     "headers": {
+        **_ETAG,
         "Location": {"description": "Where the user can be read.", "schema": {"type": "string"}},
         "Idempotency-Replayed": {"description": "Present on a repeated answer.", "schema": {"type": "string"}},
     }
@@ -47,16 +55,47 @@ IdempotencyKey = Annotated[
     str | None,
     Header(alias="Idempotency-Key", description="Repeating a request with its key gives the first answer again."),
 ]
-_UPDATE = (*PROTECTED, *WITH_BODY, ForbiddenError, InvalidCurrentPasswordError, EmailTakenError, LastAdminError)
+_READ: dict[int | str, dict[str, Any]] = {
+    200: {"headers": _ETAG},
+    304: {"description": "Not modified: `If-None-Match` names the current entity tag"},
+}
+_EDITED: dict[int | str, dict[str, Any]] = {200: {"headers": _ETAG}}
+IfNoneMatch = Annotated[
+    str | None, Header(alias="If-None-Match", description="Tags the client has: 304 if one is current.")
+]
+IfMatch = Annotated[
+    str | None,
+    Header(alias="If-Match", description="The `ETag` that this change is based on; left out, it is made to any state."),
+]
+_UPDATE = (
+    *PROTECTED,
+    *WITH_BODY,
+    ForbiddenError,
+    InvalidCurrentPasswordError,
+    EmailTakenError,
+    LastAdminError,
+    PreconditionFailedError,
+)
 _THROTTLED = (TooManyRequestsError, OverloadedError)
 
 public = service_router(tags=["users"], dependencies=[Depends(not_stored)])
 router = service_router(tags=["users"], dependencies=[Depends(current_caller), Depends(not_stored)])
 
 
-def _created(user: User) -> Answer:
+def _answer(user: User, status: int = 200, **headers: str) -> Answer:
     body = UserRead.model_validate(user).model_dump_json(by_alias=True).encode()
-    return Answer(201, {"location": f"/v1/users/{user.id}", "cache-control": PRIVATE}, body)
+    return Answer(status, {"cache-control": PRIVATE, "etag": user.etag, **headers}, body)
+
+
+def _created(user: User) -> Answer:
+    return _answer(user, 201, location=f"/v1/users/{user.id}")
+
+
+def _shown(user: User, if_none_match: str | None = None) -> Response:
+    answer = _answer(user)
+    if is_current(if_none_match, user.etag):
+        return Response(status_code=304, headers=dict(answer.headers))
+    return answer.to_response()
 
 
 @public.post(
@@ -106,27 +145,42 @@ async def list_users(  # noqa: PLR0913 - one per query parameter
     )
 
 
-@router.get("/v1/users/me", summary="Read one's own account", responses=problem_responses(*PROTECTED))
-async def get_own_user(caller: CurrentCaller) -> UserRead:
-    return UserRead.model_validate(caller.user)
+@router.get(
+    "/v1/users/me",
+    response_model=UserRead,
+    summary="Read one's own account",
+    responses={**_READ, **problem_responses(*PROTECTED)},
+)
+async def get_own_user(caller: CurrentCaller, if_none_match: IfNoneMatch = None) -> Response:
+    return _shown(caller.user, if_none_match)
 
 
-@router.patch("/v1/users/me", summary="Edit one's own account", responses=problem_responses(*_UPDATE, *_THROTTLED))
+@router.patch(
+    "/v1/users/me",
+    response_model=UserRead,
+    summary="Edit one's own account",
+    responses={**_EDITED, **problem_responses(*_UPDATE, *_THROTTLED)},
+)
 async def update_own_user(
-    body: UserUpdate, caller: CurrentCaller, client: CurrentClient, resources: CurrentResources
-) -> UserRead:
-    user = await resources.accounts.update(caller, caller.user.id, body.to_change(), client)
-    return UserRead.model_validate(user)
+    body: UserUpdate,
+    caller: CurrentCaller,
+    client: CurrentClient,
+    resources: CurrentResources,
+    if_match: IfMatch = None,
+) -> Response:
+    return _shown(await resources.accounts.update(caller, caller.user.id, body.to_change(if_match), client))
 
 
 @router.delete(
     "/v1/users/me",
     status_code=204,
     summary="Erase oneself",
-    responses=problem_responses(*PROTECTED, ReauthenticationRequiredError, LastAdminError),
+    responses=problem_responses(*PROTECTED, ReauthenticationRequiredError, LastAdminError, PreconditionFailedError),
 )
-async def delete_own_user(caller: CurrentCaller, client: CurrentClient, resources: CurrentResources) -> None:
-    await resources.accounts.delete(caller, caller.user.id, client)
+async def delete_own_user(
+    caller: CurrentCaller, client: CurrentClient, resources: CurrentResources, if_match: IfMatch = None
+) -> None:
+    await resources.accounts.delete(caller, caller.user.id, client, if_match)
 
 
 @router.get("/v1/users/me/export", summary="Download one's data", responses=problem_responses(*PROTECTED))
@@ -151,24 +205,35 @@ async def change_password(
 
 @router.get(
     "/v1/users/{id}",
+    response_model=UserRead,
     summary="Read a user (self or administrators)",
-    responses=problem_responses(*PROTECTED, ForbiddenError, UserNotFoundError),
+    responses={**_READ, **problem_responses(*PROTECTED, ForbiddenError, UserNotFoundError)},
 )
 async def get_user(
-    user_id: PathId, caller: CurrentCaller, client: CurrentClient, resources: CurrentResources
-) -> UserRead:
-    return UserRead.model_validate(await resources.accounts.get(caller, user_id, client))
+    user_id: PathId,
+    caller: CurrentCaller,
+    client: CurrentClient,
+    resources: CurrentResources,
+    if_none_match: IfNoneMatch = None,
+) -> Response:
+    return _shown(await resources.accounts.get(caller, user_id, client), if_none_match)
 
 
 @router.patch(
     "/v1/users/{id}",
+    response_model=UserRead,
     summary="Edit a user (self or administrators)",
-    responses=problem_responses(*_UPDATE, UserNotFoundError, *_THROTTLED),
+    responses={**_EDITED, **problem_responses(*_UPDATE, UserNotFoundError, *_THROTTLED)},
 )
-async def update_user(
-    user_id: PathId, body: UserUpdate, caller: CurrentCaller, client: CurrentClient, resources: CurrentResources
-) -> UserRead:
-    return UserRead.model_validate(await resources.accounts.update(caller, user_id, body.to_change(), client))
+async def update_user(  # noqa: PLR0913 - FastAPI injects each
+    user_id: PathId,
+    body: UserUpdate,
+    caller: CurrentCaller,
+    client: CurrentClient,
+    resources: CurrentResources,
+    if_match: IfMatch = None,
+) -> Response:
+    return _shown(await resources.accounts.update(caller, user_id, body.to_change(if_match), client))
 
 
 @router.delete(
@@ -176,10 +241,19 @@ async def update_user(
     status_code=204,
     summary="Erase a user (self or administrators)",
     responses=problem_responses(
-        *PROTECTED, ForbiddenError, ReauthenticationRequiredError, UserNotFoundError, LastAdminError
+        *PROTECTED,
+        ForbiddenError,
+        ReauthenticationRequiredError,
+        UserNotFoundError,
+        LastAdminError,
+        PreconditionFailedError,
     ),
 )
 async def delete_user(
-    user_id: PathId, caller: CurrentCaller, client: CurrentClient, resources: CurrentResources
+    user_id: PathId,
+    caller: CurrentCaller,
+    client: CurrentClient,
+    resources: CurrentResources,
+    if_match: IfMatch = None,
 ) -> None:
-    await resources.accounts.delete(caller, user_id, client)
+    await resources.accounts.delete(caller, user_id, client, if_match)

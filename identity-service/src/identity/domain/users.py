@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from chassis.conditional import strong_etag
+
 
 class Role(StrEnum):
     USER = "user"
@@ -60,6 +62,12 @@ class User:
         """The roles that tokens and events carry: an administrator is a user as well."""
         return [Role.USER, Role.ADMIN] if self.is_admin else [Role.USER]
 
+    @property
+    def etag(self) -> str:
+        """The strong entity tag of all that the API shows of the account."""
+        shown = (self.id, self.email, self.name, self.role, self.status, self.created_at, self.updated_at)
+        return strong_etag(*shown)
+
 
 @dataclass(frozen=True, slots=True)
 class UserFilter:
@@ -74,13 +82,14 @@ class UserFilter:
 
 @dataclass(frozen=True, slots=True)
 class UserChange:
-    """An edit of an account; None leaves the value as it is."""
+    """An edit of an account; None leaves the value as it is. `if_match` names the states that it may be made to."""
 
     name: str | None = None
     email: str | None = None
     role: Role | None = None
     status: Status | None = None
     current_password: str | None = field(default=None, repr=False)
+    if_match: str | None = None
 
     @property
     def needs_admin(self) -> bool:

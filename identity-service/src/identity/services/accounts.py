@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from chassis.conditional import require_match
 from chassis.errors import ForbiddenError
 from chassis.events.sql_outbox import SqlOutbox
 from chassis.idempotency import Answer, IdempotencyKeys, IdempotentRequest
@@ -165,8 +166,8 @@ class AccountService:
         """Edit an account.
 
         Raises `ForbiddenError`, `UserNotFoundError`, `EmailTakenError`, `LastAdminError`,
-        `InvalidCurrentPasswordError`, and `InvalidRequestError` when one's own address is to change without
-        the current password.
+        `InvalidCurrentPasswordError`, `PreconditionFailedError`, and `InvalidRequestError` when one's own
+        address is to change without the current password.
         """
         if change.email is not None and user_id == caller.user.id:
             async with self._audit.refusals(Action.EMAIL_CHANGE, client, caller.user):
@@ -190,6 +191,7 @@ class AccountService:
         if change.needs_admin and not caller.user.is_admin:
             raise ForbiddenError("Only an administrator may change role or status.")
         user = await self._lock(session, user_id, may_lose_admin=change.needs_admin)
+        self._require_state(user, change.if_match)
         wanted = {"name": change.name, "email": change.email, "role": change.role, "status": change.status}
         changed = {key: value for key, value in wanted.items() if value is not None and value != getattr(user, key)}
         if not changed:
@@ -209,9 +211,10 @@ class AccountService:
         return await users.find(session, user_id) or user
 
     async def _follow_up(self, session: AsyncSession, user: User, changed: Mapping[str, object]) -> None:
-        if "email" in changed:
-            # A link that was sent to the old address must not open the account any more.
+        if "email" in changed or "status" in changed:
+            # Neither a link to the old address nor one from before a disabling opens the account any more.
             await reset_tokens.void(session, user.id)
+        if "email" in changed:
             await mail_jobs.add(session, MailKind.EMAIL_CHANGED, user.email)
 
     @staticmethod
@@ -224,28 +227,32 @@ class AccountService:
         }
         return [named[key] for key in changed]
 
-    async def delete(self, caller: Caller, user_id: uuid.UUID, client: Client) -> None:
+    async def delete(self, caller: Caller, user_id: uuid.UUID, client: Client, if_match: str | None = None) -> None:
         """Erase a person here and, by an event, everywhere; what stays is the id in a tombstone.
 
-        Raises `ForbiddenError`, `UserNotFoundError`, `LastAdminError`, and `ReauthenticationRequiredError`
-        for oneself when the login was too long ago.
+        Raises `ForbiddenError`, `UserNotFoundError`, `LastAdminError`, `PreconditionFailedError`, and
+        `ReauthenticationRequiredError` for oneself when the login was too long ago.
         """
         await self._audit.transaction(
             caller,
             user_id,
             Action.USER_DELETE,
             client,
-            lambda session: self._delete(session, caller, user_id, client),
+            lambda session: self._delete(session, caller, user_id, client, if_match),
         )
 
-    async def _delete(self, session: AsyncSession, caller: Caller, user_id: uuid.UUID, client: Client) -> None:
+    async def _delete(
+        self, session: AsyncSession, caller: Caller, user_id: uuid.UUID, client: Client, if_match: str | None
+    ) -> None:
         self._allow(caller, user_id)
         user = await self._lock(session, user_id, may_lose_admin=True)
+        self._require_state(user, if_match)
         now = await database_now(session)
         if user_id == caller.user.id and now - caller.session.created_at >= self._reauthentication:
             raise ReauthenticationRequiredError
         await self._keep_an_admin(session, user, still_admin=False)
         await audit.append(session, self._act(caller, user, Action.USER_DELETE, client))
+        await self._idempotency.forget(session, f"/v1/users/{user.id}", user.created_at)
         await mail_jobs.remove_for(session, user.email)
         await throttles.forget_account(session, self._login_throttle.account_key(user.email))
         revision = await users.remove(session, user, now)
@@ -269,6 +276,12 @@ class AccountService:
         # Decided before any look-up, so that the answer does not tell whether the id exists.
         if user_id != caller.user.id and not caller.user.is_admin:
             raise ForbiddenError
+
+    @staticmethod
+    def _require_state(user: User, if_match: str | None) -> None:
+        # Optional here, unlike for packages: an edit of one member overwrites no other.
+        if if_match is not None:
+            require_match(if_match, user.etag)
 
     @staticmethod
     async def _lock(session: AsyncSession, user_id: uuid.UUID, *, may_lose_admin: bool) -> User:

@@ -42,8 +42,8 @@ class UserUpdate(RequestModel):
         Status | None, BeforeValidator(_status), not_null(Status), Field(description="Administrators only.")
     ] = None
 
-    def to_change(self) -> UserChange:
-        return UserChange(self.name, self.email, self.role, self.status, self.current_password)
+    def to_change(self, if_match: str | None) -> UserChange:
+        return UserChange(self.name, self.email, self.role, self.status, self.current_password, if_match)
 
 
 class UserRead(ResponseModel):
