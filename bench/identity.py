@@ -46,6 +46,7 @@ def running_api(**changes: str) -> Iterator[int]:
             "IDENTITY_PASSWORD_PEPPER": secrets.token_hex(32),
             "IDENTITY_KEY_ENCRYPTION_KEY": secrets.token_hex(32),
             "IDENTITY_LOGIN_FAILURES_PER_ADDRESS_PER_10_MINUTES": "1000000",
+            "IDENTITY_LOGIN_ACCOUNTS_PER_ADDRESS_PER_10_MINUTES": "1000000",
             "IDENTITY_LOGIN_FREE_FAILURES": "1000000",
             "IDENTITY_LOGIN_ACCOUNT_FAILURES_PER_DAY": "1000000",
             "IDENTITY_FORGOT_PER_ADDRESS_PER_HOUR": "1000000",

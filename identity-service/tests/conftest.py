@@ -51,6 +51,7 @@ def make_settings(database_url: str) -> Callable[..., Settings]:
             "public_web_url": "https://web.example",
             "registrations_per_address_per_hour": 1_000_000,
             "login_failures_per_address_per_10_minutes": 1_000_000,
+            "login_accounts_per_address_per_10_minutes": 1_000_000,
             "forgot_per_address_per_hour": 1_000_000,
             "resets_per_address_per_hour": 1_000_000,
         }

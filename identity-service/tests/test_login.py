@@ -88,6 +88,14 @@ async def test_nul_in_a_password_is_significant(api: httpx.AsyncClient, register
     assert_problem(await try_login(api, account.email, "before nul"), 401, "invalid-credentials")
 
 
+async def test_a_password_does_not_wear_out(api: httpx.AsyncClient, user: Any, sql: Any) -> None:
+    long_ago = (
+        "UPDATE users SET created_at = created_at - INTERVAL 20 YEAR, updated_at = created_at WHERE email = :email"
+    )
+    await sql(long_ago, email=user.email)
+    assert (await try_login(api, user.email, user.password)).status_code == 200
+
+
 @pytest.mark.parametrize(
     "stored", ["", "v1$1$$2b$04$short", "v9$1$x", "v1$77$$2b$04$" + "a" * 53, "v1$1$$2b$31$" + "a" * 53]
 )
@@ -143,6 +151,7 @@ async def test_guessing_gets_slower_for_known_and_unknown_alike(
         seen.append(comparable(answers[-1]))
     assert seen[0] == seen[1]
     # The right password is told nothing either, or the limit would confirm guesses.
+    await sql("UPDATE login_attempts SET last_failure_at = UTC_TIMESTAMP(6) WHERE failures >= 3")
     assert comparable(await try_login(client, user.email, user.password)) == seen[0]
     await sql("UPDATE login_attempts SET last_failure_at = last_failure_at - INTERVAL 1 SECOND")
     assert_problem(await try_login(client, user.email, WRONG), 401, "invalid-credentials")
@@ -205,6 +214,27 @@ async def test_one_address_cannot_try_accounts_without_end(
         assert (await try_login(client, user.email, user.password)).status_code == 200
     codes = [(await try_login(client, new_email(), WRONG)).status_code for _ in range(7)]
     assert codes == [401] * 5 + [429] * 2
+    await sql("DELETE FROM rate_counters")
+
+
+async def test_one_password_cannot_be_tried_on_accounts_without_end(
+    start: Any, new_email: Callable[[], str], user: Any, stranger: Any, sql: Any
+) -> None:
+    await sql("DELETE FROM rate_counters")
+    replicas = [await start(login_accounts_per_address_per_10_minutes=5) for _ in range(2)]
+    for _ in range(8):
+        assert (await try_login(replicas[0], user.email, user.password)).status_code == 200
+    emails = [new_email() for _ in range(50)]
+    for _ in range(2):
+        answers = await asyncio.gather(*(try_login(replicas[n % 2], email, WRONG) for n, email in enumerate(emails)))
+        # The same five again: an account that was tried counts once, one that was refused stays refused.
+        tried = {email for email, answer in zip(emails, answers, strict=True) if answer.status_code == 401}
+        assert len(tried) == 5
+        emails = [*tried, *(email for email in emails if email not in tried)]
+    assert (await try_login(replicas[0], user.email, user.password)).status_code == 200
+    refused = await try_login(replicas[0], stranger.email, stranger.password)
+    assert_problem(refused, 429, "too-many-requests")
+    assert refused.headers["ratelimit-policy"] == '"login-accounts";q=5;w=600'
     await sql("DELETE FROM rate_counters")
 
 

@@ -63,6 +63,17 @@ async def test_guessing_the_current_password_with_a_stolen_token_is_slowed_down(
     assert login.status_code == 200
 
 
+async def test_the_failures_of_some_slow_nobody_else_down(start: Any, user: Any, stranger: Any) -> None:
+    client = await start(login_failures_per_address_per_10_minutes=3, login_accounts_per_address_per_10_minutes=1)
+    body = {"currentPassword": "not the password", "newPassword": NEW}
+    for _ in range(3):
+        answer = await client.put("/v1/users/me/password", json=body, headers=stranger.bearer)
+        assert_problem(answer, 403, "invalid-current-password")
+    assert (await client.put("/v1/users/me/password", json=body, headers=stranger.bearer)).status_code == 429
+    body["currentPassword"] = user.password
+    assert (await client.put("/v1/users/me/password", json=body, headers=user.bearer)).status_code == 204
+
+
 async def test_of_fifty_changes_at_once_over_two_replicas_one_wins(
     api: httpx.AsyncClient, other_api: httpx.AsyncClient, user: Any
 ) -> None:

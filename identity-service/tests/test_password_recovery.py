@@ -2,11 +2,13 @@
 
 import asyncio
 import re
+import uuid
 from collections.abc import Callable
 from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import text
 
 from chassis.testing.http import assert_problem
 
@@ -66,13 +68,13 @@ async def test_the_mail_has_link_and_token_and_goes_to_the_stored_address(
         **{"X-Forwarded-Host": "evil.example", "Origin": "https://evil.example"},
     )
     await deliver()
-    (text,) = inbox.texts_for(user.email)
-    (link,) = re.findall(r"^(https://\S+)\r?$", text, re.MULTILINE)
+    (mail,) = inbox.texts_for(user.email)
+    (link,) = re.findall(r"^(https://\S+)\r?$", mail, re.MULTILINE)
     token = link.removeprefix("https://web.example/reset-password#token=")
     assert re.fullmatch(r"[A-Za-z0-9_-]{43}", token)
-    assert re.search(rf"^{token}\r?$", text, re.MULTILINE)
-    assert "evil" not in text
-    assert "30 minutes" in text
+    assert re.search(rf"^{token}\r?$", mail, re.MULTILINE)
+    assert "evil" not in mail
+    assert "30 minutes" in mail
 
 
 async def test_a_reset_sets_the_password_and_ends_everything(  # noqa: PLR0913 - fixtures
@@ -157,6 +159,42 @@ async def test_changing_password_or_address_kills_the_token(
     assert (await api.patch("/v1/users/me", json=move, headers=stranger.bearer)).status_code == 200
     for token in tokens:
         assert_problem(await reset(api, token), 400, "invalid-reset-token")
+
+
+async def test_logging_in_kills_the_token(api: httpx.AsyncClient, user: Any, reset_token: Any) -> None:
+    token = await reset_token(user.email)
+    # A login that fails proves nothing.
+    assert await login_status(api, user.email, "not the password") == 401
+    assert (await reset(api, token, "short")).status_code == 422
+    assert await login_status(api, user.email, user.password) == 200
+    assert_problem(await reset(api, token), 400, "invalid-reset-token")
+    assert await login_status(api, user.email, user.password) == 200
+
+
+async def test_a_token_from_before_a_disabling_does_not_come_back(
+    api: httpx.AsyncClient, user: Any, admin: Any, reset_token: Any
+) -> None:
+    token = await reset_token(user.email)
+    for status in ("disabled", "active"):
+        answer = await api.patch(f"/v1/users/{user.id}", json={"status": status}, headers=admin.bearer)
+        assert answer.status_code == 200
+    assert_problem(await reset(api, token), 400, "invalid-reset-token")
+
+
+async def test_no_token_goes_to_an_address_that_is_being_given_up(
+    resources: Any, user: Any, new_email: Callable[[], str], sql: Any
+) -> None:
+    waiting = "SELECT COUNT(*) AS n FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'"
+    async with resources.database.engine.begin() as change:
+        await change.execute(
+            text("UPDATE users SET email = :new WHERE email = :old"), {"new": new_email(), "old": user.email}
+        )
+        issuing = asyncio.ensure_future(resources.passwords.issue_reset_token(user.email))
+        while not issuing.done() and not (await sql(waiting))[0]["n"]:
+            await asyncio.sleep(0.02)
+    assert await issuing is None
+    tokens = "SELECT 1 FROM reset_tokens r JOIN users u ON u.id = r.user_id WHERE u.id = :id"
+    assert not await sql(tokens, id=uuid.UUID(user.id).bytes)
 
 
 async def test_the_token_of_a_disabled_account_is_refused_and_enables_nothing(

@@ -66,6 +66,7 @@ class Settings(ServiceSettings):
     login_max_delay_seconds: int = Field(900, ge=1)
     login_account_failures_per_day: int = Field(100, ge=1)
     login_failures_per_address_per_10_minutes: int = Field(1000, ge=1)
+    login_accounts_per_address_per_10_minutes: int = Field(300, ge=1)
     registrations_per_address_per_hour: int = Field(600, ge=1)
     forgot_per_address_per_hour: int = Field(300, ge=1)
     forgot_per_email_per_hour: int = Field(5, ge=1)
@@ -89,6 +90,10 @@ class Settings(ServiceSettings):
     @property
     def login_address_limit(self) -> RateLimit:
         return RateLimit("login-address", self.login_failures_per_address_per_10_minutes, 600)
+
+    @property
+    def login_accounts_limit(self) -> RateLimit:
+        return RateLimit("login-accounts", self.login_accounts_per_address_per_10_minutes, 600)
 
     @property
     def login_account_limit(self) -> RateLimit:

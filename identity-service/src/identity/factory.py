@@ -85,6 +85,7 @@ def build_resources(settings: Settings, registry: CollectorRegistry) -> Resource
         settings.login_rules,
         address_limit=settings.login_address_limit,
         account_limit=settings.login_account_limit,
+        accounts_limit=settings.login_accounts_limit,
     )
     revocations = Revocations(outbox)
     idempotency = IdempotencyKeys(idempotency_keys)

@@ -16,7 +16,7 @@ from identity.security.passwords import PasswordHasher
 from identity.security.tokens import new_refresh_token, token_digest
 from identity.services.audit import AuditLog
 from identity.services.throttle import Attempt, LoginThrottle
-from identity.storage import audit, sessions, users
+from identity.storage import audit, reset_tokens, sessions, users
 
 
 class AuthenticationService:
@@ -96,6 +96,8 @@ class AuthenticationService:
             ip=client.ip,
         )
         await sessions.add(session, started)
+        # Whoever can log in needs no link any more, and one that lies in a mailbox is a risk.
+        await reset_tokens.void(session, user.id)
         await audit.append(
             session, AuditEvent(Action.LOGIN, Result.SUCCESS, actor_id=user.id, subject_id=user.id, ip=client.ip)
         )
@@ -133,8 +135,10 @@ class AuthenticationService:
 
     async def _confirm(self, user: User, password: str, client: Client, action: Action) -> bool:
         try:
-            # Counted per user and not per address: only a holder of the user's token gets here.
-            async with self._throttle.attempt(f"user:{user.id}", "any") as attempt:
+            # Counted per user and not per address: only a holder of the user's token gets here. The user stands for the
+            # address, too, because one that all shared would let a few people's failures refuse everybody.
+            subject = f"user:{user.id}"
+            async with self._throttle.attempt(subject, subject) as attempt:
                 return await self._check_current(attempt, user, password, client, action)
         except TooManyRequestsError:
             await self._audit.record(self._about(user, action, Result.THROTTLED, client))

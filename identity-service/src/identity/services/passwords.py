@@ -103,7 +103,8 @@ class PasswordService:
         token = new_reset_token()
 
         async def work(session: AsyncSession) -> User | None:
-            user = await users.find_by_email(session, email)
+            # Locked, or a change of address at this moment would leave a token that goes to the old one.
+            user = await users.lock_by_email(session, email)
             if user is None or not user.is_active:
                 return None
             now = await database_now(session)

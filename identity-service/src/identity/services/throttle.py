@@ -18,7 +18,7 @@ from chassis.sql import Database, database_now
 from identity.domain.audit import Action, AuditEvent, Result
 from identity.domain.errors import TooManyRequestsError
 from identity.domain.sessions import Client
-from identity.domain.throttling import Admission, LoginRules, RateLimit, admit
+from identity.domain.throttling import Admission, AttemptState, LoginRules, RateLimit, admit
 from identity.storage import audit, throttles
 
 # The gateway gives up on a login after 15 s; an answer of our own has to come before.
@@ -83,19 +83,24 @@ def exceeded(limit: RateLimit, now: datetime, end: datetime) -> TooManyRequestsE
 
 @dataclass
 class Attempt:
-    """One attempt to prove knowledge of a password; `settled` once the transaction that says how it ended is done."""
+    """One attempt to prove knowledge of a password; `settled` once the transaction that says how it ended is done.
+
+    `is_new_account` says that the address has not tried the account in the present window.
+    """
 
     account: bytes
     address: bytes
     address_slot: bytes
     account_slot: bytes
+    accounts_slot: bytes
+    is_new_account: bool = False
     settled: bool = False
 
 
 class LoginThrottle:
     """Slows down password guessing for an account from an address, without locking anybody else out."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all are needed, none has a sensible default
         self,
         database: Database,
         throttle: Throttle,
@@ -103,12 +108,14 @@ class LoginThrottle:
         *,
         address_limit: RateLimit,
         account_limit: RateLimit,
+        accounts_limit: RateLimit,
     ) -> None:
         self._database = database
         self._throttle = throttle
         self._rules = rules
         self._address_limit = address_limit
         self._account_limit = account_limit
+        self._accounts_limit = accounts_limit
 
     def account_key(self, email: str) -> bytes:
         """The name under which attempts on an account are counted, whether it exists or not."""
@@ -127,6 +134,7 @@ class LoginThrottle:
             address=self._throttle.slot("address", block),
             address_slot=self._throttle.slot(self._address_limit.name, block),
             account_slot=self._throttle.slot(self._account_limit.name, account),
+            accounts_slot=self._throttle.slot(self._accounts_limit.name, block),
         )
         await self._begin(attempt)
         try:
@@ -160,6 +168,8 @@ class LoginThrottle:
         hits, end = await throttles.count(session, attempt.address_slot, now, window)
         if hits > self._address_limit.limit:
             return exceeded(self._address_limit, now, end)
+        if (refusal := await self._count_account(session, attempt, state, now)) is not None:
+            return refusal
         await throttles.save_attempts(
             session,
             attempt.account,
@@ -170,6 +180,18 @@ class LoginThrottle:
             pending_since=now,
         )
         return verdict
+
+    async def _count_account(
+        self, session: AsyncSession, attempt: Attempt, state: AttemptState, now: datetime
+    ) -> TooManyRequestsError | None:
+        # One password tried on many accounts stays below every other limit (password spraying).
+        begin = await throttles.window_begin(session, attempt.accounts_slot, now)
+        attempt.is_new_account = begin is None or state.pending_since is None or state.pending_since < begin
+        if not attempt.is_new_account:
+            return None
+        window = timedelta(seconds=self._accounts_limit.window_seconds)
+        accounts, end = await throttles.count(session, attempt.accounts_slot, now, window)
+        return exceeded(self._accounts_limit, now, end) if accounts > self._accounts_limit.limit else None
 
     async def settle(self, session: AsyncSession, attempt: Attempt, succeeded: bool | None) -> None:
         """Write in the caller's transaction how the attempt ended; None when it ended without an outcome."""
@@ -184,6 +206,8 @@ class LoginThrottle:
             await throttles.count(session, attempt.account_slot, now, window)
         if succeeded is not False:
             await throttles.uncount(session, attempt.address_slot)
+            if attempt.is_new_account:
+                await throttles.uncount(session, attempt.accounts_slot)
         await throttles.save_attempts(
             session, attempt.account, attempt.address, now, pending=max(0, state.pending - 1), **outcome
         )

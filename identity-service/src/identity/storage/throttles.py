@@ -38,6 +38,12 @@ async def peek(session: AsyncSession, slot: bytes, now: datetime) -> int:
     return int((await session.execute(statement)).scalar_one_or_none() or 0)
 
 
+async def window_begin(session: AsyncSession, slot: bytes, now: datetime) -> datetime | None:
+    """When the present window began; None when there is none."""
+    statement = select(rate_counters.c.started_at).where(rate_counters.c.slot == slot, rate_counters.c.expires_at > now)
+    return (await session.execute(statement)).scalar_one_or_none()
+
+
 async def uncount(session: AsyncSession, slot: bytes) -> None:
     """Take one event back."""
     await session.execute(

@@ -81,6 +81,11 @@ async def lock(session: AsyncSession, user_id: uuid.UUID) -> User | None:
     return await _one(session, select(users).where(users.c.id == user_id).with_for_update())
 
 
+async def lock_by_email(session: AsyncSession, email: str) -> User | None:
+    """The account of an address, locked like by `lock`."""
+    return await _one(session, select(users).where(users.c.email == email).with_for_update())
+
+
 async def lock_active_admins(session: AsyncSession) -> set[uuid.UUID]:
     """The ids of all active administrators, whose rows stay locked: nobody else can take one away meanwhile."""
     statement = (
