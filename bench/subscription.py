@@ -313,7 +313,7 @@ async def _run(small: World, large: World, rounds: int) -> int:
         await world.index()
         print(f"{len(world.packages)} packages indexed in {time.perf_counter() - begin:.0f} s", flush=True)
     quick = await _measure(small, large, rounds)
-    print("\n* grows with what it looks through: every name, every package of the genre, every row before the page")
+    print("\n* grows with what it looks through: every package with the text or the genre, every row before the page")
     indexed = await _show_plans(large)
     for world in (small, large):
         await world.resources.aclose()
