@@ -5,14 +5,28 @@ from typing import Any
 
 import httpx
 import pytest
+from documented import Documented
 from suite_client import Person, environment, register, unique, until
 
 
 @pytest.fixture(scope="session")
 def http() -> Iterator[httpx.Client]:
-    """A connection to the gateway, without a token."""
+    """A connection to the gateway, without a token. Every answer must be one that the API's document speaks of."""
     with httpx.Client(base_url=environment("STACK_GATEWAY_URL"), timeout=30, trust_env=False) as client:
+        documented = Documented(until(lambda: whole_document(client), 30, "the document of all services"))
+        client.event_hooks["response"].append(documented.check)
         yield client
+
+
+def whole_document(client: httpx.Client) -> dict[str, Any] | None:
+    """The document, once the gateway has every service's part."""
+    answer = client.get("/openapi.json")
+    document: dict[str, Any] = answer.json()
+    services = {"users", "packages", "movies", "watched"}
+    tags = {
+        tag for item in document.get("paths", {}).values() for operation in item.values() for tag in operation["tags"]
+    }
+    return document if services <= tags else None
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import jsonschema
 import pytest
+from documented import NEXT_STEP, PROBLEM
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 ROOT = Path(__file__).parents[2]
@@ -19,13 +20,6 @@ SNAPSHOT = ROOT / "docs" / "openapi.json"
 SERVICES = ("gateway", "identity-service", "subscription-service", "catalog-service", "watch-service", "shared")
 TAGS = ["users", "sessions", "packages", "subscriptions", "entitlements", "genres", "sync", "movies", "watched",
         "reports", "gateway"]  # fmt: skip
-PROBLEM = "application/problem+json"
-
-NEXT_STEP = re.compile(
-    r"(?:^|[.;:,] |\bor )(?:ask|check|choose|correct|cancel|go on|leave|list|log in|look|make|mark|read|register|"
-    r"repeat|restore|send|subscribe|try|use|wait)\b",
-    re.IGNORECASE,
-)
 
 Operation = dict[str, Any]
 
@@ -151,27 +145,39 @@ def test_every_body_has_an_example(document: dict[str, Any]) -> None:
             assert content is None or content.keys() & {"example", "examples"}, name
 
 
-def codes_of_the_source() -> set[str]:
-    """The code of every error that a service can answer: `code` and `default_detail` of one class."""
-    found = set()
+def source() -> Iterator[ast.AST]:
+    """Every node of the syntax trees of all services."""
     for service in SERVICES:
         for file in (ROOT / service / "src").rglob("*.py"):
-            for node in ast.walk(ast.parse(file.read_text())):
-                if isinstance(node, ast.ClassDef):
-                    texts = {
-                        target.id: item.value.value
-                        for item in node.body if isinstance(item, ast.Assign) and isinstance(item.value, ast.Constant)
-                        for target in item.targets if isinstance(target, ast.Name)
-                    }  # fmt: skip
-                    if {"code", "kind", "title"} <= texts.keys() | {"kind"}:
-                        found.add(texts["code"])
+            yield from ast.walk(ast.parse(file.read_text()))
+
+
+def errors_of_the_source() -> dict[str, str]:
+    """The codes of all errors that a service can answer, by the name of the class: it has a `code` and a `title`."""
+    found = {}
+    for node in source():
+        if isinstance(node, ast.ClassDef):
+            texts = {
+                target.id: item.value.value
+                for item in node.body if isinstance(item, ast.Assign) and isinstance(item.value, ast.Constant)
+                for target in item.targets if isinstance(target, ast.Name)
+            }  # fmt: skip
+            if {"code", "title"} <= texts.keys():
+                found[node.name] = str(texts["code"])
     return found
+
+
+def literal_text(node: ast.expr) -> str | None:
+    """The fixed parts of a text; None when it is none."""
+    parts = node.values if isinstance(node, ast.JoinedStr) else [node]
+    texts = [part.value for part in parts if isinstance(part, ast.Constant) and isinstance(part.value, str)]
+    return "".join(texts) if texts else None
 
 
 def test_every_problem_is_explained_where_its_type_leads(http: httpx.Client, document: dict[str, Any]) -> None:
     page = http.get("/docs/problems").text
     explained = dict(re.findall(r'<dt id="([a-z-]+)">.*?</dt>\s*<dd>(.*?)</dd>', page))
-    assert codes_of_the_source() - explained.keys() == set()
+    assert set(errors_of_the_source().values()) - explained.keys() == set()
     in_document = {
         code
         for _, operation in operations(document)
@@ -186,6 +192,18 @@ def test_every_problem_says_what_to_do_next(http: httpx.Client) -> None:
     assert len(explained) > 50
     for code, text in explained:
         assert NEXT_STEP.search(html.unescape(text)), (code, text)
+
+
+def test_details_written_where_an_error_is_raised_say_what_to_do_next() -> None:
+    errors = errors_of_the_source().keys() | {"UnavailableError"}
+    checked = 0
+    for node in source():
+        if not (isinstance(node, ast.Call) and getattr(node.func, "id", "") in errors and node.args):
+            continue
+        if (detail := literal_text(node.args[0])) is not None and " " in detail:
+            assert NEXT_STEP.search(detail), detail
+            checked += 1
+    assert checked > 15
 
 
 def test_a_change_of_the_document_is_deliberate(document: dict[str, Any]) -> None:

@@ -70,5 +70,5 @@ class Admission:
         if self.revocations.refuses(principal):
             raise InvalidTokenError
         if route.access is Access.ADMIN and not principal.is_admin:
-            raise ForbiddenError("Only an administrator may do this.")
+            raise ForbiddenError
         return self.per_user.lines(self.per_user.take(principal.user_id, now))

@@ -20,10 +20,10 @@ from gateway.admission import Admission
 from gateway.app import Gateway
 from gateway.config import GatewaySettings
 from gateway.docs import Pages
+from gateway.documentation import Documentation
 from gateway.exchange import Exchange
 from gateway.fetch import FetchError, fetch_object, first_object
 from gateway.metrics import GatewayCollector
-from gateway.openapi import Documentation
 from gateway.rate_limit import Policy, RateLimiter
 from gateway.revocations import RevocationFeed, Revocations
 from gateway.routing import RouteTable

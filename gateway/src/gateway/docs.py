@@ -1,6 +1,5 @@
 """The gateway's own pages: index, documentation that needs no internet, and health."""
 
-import html
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib import resources
@@ -11,9 +10,11 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route as PageRoute
 
 from chassis.operations import Check, run_checks
+from gateway.documentation import Documentation
 from gateway.errors import DocumentationUnavailableError
-from gateway.openapi import CREDIT, Documentation
+from gateway.openapi import CREDIT
 from gateway.pages import conditional, wants_json, web_asset, web_page
+from gateway.problem_page import STYLE, problem_list
 from gateway.routing import Route
 
 _ASSETS: Mapping[str, str] = {
@@ -41,20 +42,31 @@ _PAGE = """<!DOCTYPE html>
 </body>
 </html>
 """
-_START = """window.onload = () => {
+# Whoever executes a login or a refresh here goes on with its token, without having to copy it.
+_START = """const TOKENS = /\\/v1\\/auth\\/(login|refresh)$/;
+const LOGOUT = /\\/v1\\/auth\\/logout$/;
+
+function follow(answer) {
+  const { pathname } = new URL(answer.url, location.href);
+  if (TOKENS.test(pathname) && answer.status === 200) {
+    window.ui.preauthorizeApiKey("accessToken", JSON.parse(answer.text).accessToken);
+  } else if (LOGOUT.test(pathname) && answer.status === 204) {
+    window.ui.authActions.logout(["accessToken"]);
+  }
+  return answer;
+}
+
+window.onload = () => {
   window.ui = SwaggerUIBundle({
     url: "/openapi.json",
     dom_id: "#swagger-ui",
     deepLinking: true,
     displayRequestDuration: true,
     persistAuthorization: false,
+    responseInterceptor: follow,
     validatorUrl: null,
   });
 };
-"""
-_STYLE = """body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 60rem; padding: 0 1rem; }
-dt { font-family: ui-monospace, monospace; font-weight: bold; margin-top: 1rem; }
-footer { color: #555; font-size: 0.875rem; margin: 2rem; }
 """
 
 
@@ -109,16 +121,10 @@ class Pages:
         )
 
     async def problems(self, request: Request) -> Response:
-        entries = "\n".join(
-            f'<dt id="{html.escape(code)}">{html.escape(code)}</dt>'
-            f"<dd>{problem['status']} {html.escape(problem['title'])}. {html.escape(problem['detail'])}</dd>"
-            for code, problem in self._documentation.problems(self._routes()).items()
-        )
         return _page(
             "Movie package suite: problems",
             '<link rel="stylesheet" href="/docs/style.css">',
-            f"<h1>Problems</h1>\n<p>Errors are answered as <code>application/problem+json</code> (RFC 9457) with one "
-            f"of these codes.</p>\n<dl>\n{entries}\n</dl>",
+            f"<main>\n{problem_list(self._documentation.problems(self._routes()))}\n</main>",
         )
 
     async def asset(self, request: Request) -> Response:
@@ -126,7 +132,7 @@ class Pages:
         if name == "start.js":
             return conditional(request, _START.encode(), "text/javascript", cache_control="no-cache")
         if name == "style.css":
-            return conditional(request, _STYLE.encode(), "text/css", cache_control="no-cache")
+            return conditional(request, STYLE.encode(), "text/css", cache_control="no-cache")
         if name in _ASSETS:
             return conditional(request, _asset(name), _ASSETS[name], cache_control="public, max-age=86400")
         return Response(status_code=404)

@@ -109,9 +109,11 @@ class Exchange(OutgoingAnswer):
         ):
             headers.withhold((b"tracestate",))  # W3C Trace Context 3.3: it says something of its own trace only
         if not self.target.startswith(b"/") or b"#" in self.target or not self.target.isascii():
-            raise MalformedRequestError("The request target is not a path with an optional query.")
+            raise MalformedRequestError(
+                "The request target is not a path with an optional query. Send it in that form."
+            )
         if self._is_upgrade and headers.has_body:
-            raise MalformedRequestError("An upgrade with a body is not understood.")
+            raise MalformedRequestError("An upgrade with a body is not understood. Send the body without 'Upgrade'.")
         resource = gateway.admission.table.find(self.path)
         if self.method == b"OPTIONS" and cors.is_preflight(headers, gateway.cors_origins):
             self.respond(204, cors.preflight_lines(resource), b"")

@@ -96,7 +96,7 @@ class RequestHeaders:
             if name not in values:
                 values[name] = value
             elif name in _NOT_TWICE:
-                raise MalformedRequestError(f"The header '{name.decode()}' is given more than once.")
+                raise MalformedRequestError(f"The header '{name.decode()}' is given more than once. Send it once.")
             else:
                 values[name] += b"," + value
             if goes_on:
@@ -108,17 +108,20 @@ class RequestHeaders:
         self.is_chunked = b"transfer-encoding" in values
         self.content_length = self._framing(http_1_0) if self.is_chunked or b"content-length" in values else None
         if b"host" not in values and not http_1_0:
-            raise MalformedRequestError("The header 'host' is missing.")
+            raise MalformedRequestError("The header 'host' is missing. Send it.")
 
     def _framing(self, http_1_0: bool) -> int | None:
         values = self.values
         length = values.get(b"content-length")
         if self.is_chunked and (http_1_0 or length is not None or values[b"transfer-encoding"].lower() != b"chunked"):
-            raise MalformedRequestError("The body is framed in a way that is not understood.")
+            raise MalformedRequestError(
+                "The body is framed in a way that is not understood. Send either its 'Content-Length' or "
+                "'Transfer-Encoding: chunked'."
+            )
         if length is None:
             return None
         if not length.isdigit() or len(length) > 18:
-            raise MalformedRequestError("The content length is not a number.")
+            raise MalformedRequestError("The content length is not a number. Send the body's length in bytes.")
         return int(length)
 
     def _drop_nominated(self, connection: bytes) -> None:

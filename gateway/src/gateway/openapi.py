@@ -1,19 +1,17 @@
 """One OpenAPI 3.1 document made of the services' own: what the route table exposes, and nothing else."""
 
-import asyncio
 import copy
 import logging
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-import orjson
-
 from chassis.errors import (
     BodyTooLargeError,
     ForbiddenError,
+    InvalidRequestError,
+    MalformedJsonError,
     MalformedRequestError,
-    MethodNotAllowedError,
     NotFoundError,
     ServiceError,
     UnauthenticatedError,
@@ -23,7 +21,6 @@ from chassis.problem_documents import MEDIA_TYPE, problem_examples
 from chassis.tokens import InvalidTokenError
 from gateway.errors import (
     BadGatewayError,
-    DocumentationUnavailableError,
     GatewayTimeoutError,
     HeadersTooLargeError,
     RateLimitedError,
@@ -33,25 +30,38 @@ from gateway.errors import (
     UpstreamUnavailableError,
     UriTooLongError,
 )
-from gateway.fetch import FetchError, fetch_object
+from gateway.openapi_headers import HEADER_COMPONENTS, describe_headers
 from gateway.openapi_schemas import IF_NONE_MATCH, PROBLEM_SCHEMAS, TAGS, add_examples, tidy, tidy_operation
-from gateway.routing import LOCAL, Access, Route
+from gateway.routing import Access, Route
 
 _log = logging.getLogger(__name__)
 
 Document = Mapping[str, Any]
 
 CREDIT = "This product uses TMDB and the TMDB APIs but is not endorsed, certified, or otherwise approved by TMDB."
-_DESCRIPTION = (
-    "Register, take out subscriptions to packages of genres, see the films they allow, mark what you have watched "
-    f"and read reports.\n\nEvery problem is listed at [/docs/problems](/docs/problems).\n\n{CREDIT}"
-)
+_DESCRIPTION = f"""Register, take out subscriptions to packages of genres, see the films they allow, mark what \
+you have watched and read reports.
+
+**To begin:** `POST /v1/users` registers, `POST /v1/auth/login` answers an `accessToken` that lives for ten minutes; \
+send it as `Authorization: Bearer …`. On the page `/docs` a login that you execute is used for all further calls.
+
+- **Errors** are `application/problem+json` (RFC 9457). `code` is stable, `detail` says what to do next, `type` \
+leads to [the list of all problems](/docs/problems), `requestId` is what to quote when you ask for help.
+- **Lists** take `pageNumber` and `pageSize`; `Link` and `X-Total-Count` come as headers. Values may be repeated \
+(`genreIds=28&genreIds=35`) or separated by commas. A parameter that does not exist is refused, never ignored.
+- **Edits** of a package need `If-Match` with the `ETag` of what was read; `If-None-Match` spares an answer that is \
+known already (304).
+- **Retries:** `GET`, `PUT` and `DELETE` may be repeated; `POST` that creates something with the same `Idempotency-Key`.
+- **Limits:** `RateLimit` says what is left; a 429 says in `Retry-After` how many seconds to wait.
+
+{CREDIT}"""
 _SECTIONS = ("schemas", "responses", "parameters", "examples", "requestBodies", "headers", "links")
 _REF = re.compile(r"#/components/([A-Za-z]+)/(.+)")
-_MAX_DOCUMENT_BYTES = 8 * 1024 * 1024
 
+# `InvalidRequestError` is the services' own, and every one of them refuses a parameter that a route does not have.
 _ANY_ROUTE: tuple[type[ServiceError], ...] = (
     MalformedRequestError,
+    InvalidRequestError,
     RequestTimeoutError,
     UriTooLongError,
     RateLimitedError,
@@ -125,45 +135,39 @@ def _plain_name(name: str) -> str:
 _PROBLEM = {"$ref": "#/components/schemas/Problem"}
 
 
-def _gateway_problems(route: Route, *, has_body: bool) -> dict[int, dict[str, Any]]:
+def gateway_problems(route: Route, *, has_body: bool) -> dict[int, dict[str, Any]]:
+    """The responses that the gateway itself may give to a request for `route`."""
     errors = list(_ANY_ROUTE)
     if route.access is not Access.PUBLIC:
         errors += [UnauthenticatedError, InvalidTokenError, StartingError]
     if route.access is Access.ADMIN:
         errors.append(ForbiddenError)
     if has_body:
-        errors += [BodyTooLargeError, UnsupportedMediaTypeError]
+        errors += [BodyTooLargeError, MalformedJsonError, UnsupportedMediaTypeError]
     if "{" in route.template:
         errors.append(NotFoundError)
     return problem_examples(*errors)
 
 
-def _own_response(status: int | str, ours: Mapping[str, Any], shared: dict[str, Any]) -> dict[str, str]:
+def _own_response(status: str, ours: Mapping[str, Any], shared: dict[str, Any]) -> dict[str, str]:
     """A reference to the response that says what the gateway answers with `status`, put into `shared`."""
     examples = ours["content"][MEDIA_TYPE]["examples"]
     name = "".join(code.title().replace("-", "") for code in sorted(examples))
     response = shared.setdefault(
         name,
-        {
-            "description": ours["description"],
-            "headers": {"X-Request-Id": {"$ref": "#/components/headers/XRequestId"}},
-            "content": {
-                MEDIA_TYPE: {"schema": _PROBLEM, "examples": examples},
-            },
-        },
+        {"description": ours["description"], "content": {MEDIA_TYPE: {"schema": _PROBLEM, "examples": examples}}},
     )
-    if status in (429, 503):
-        response["headers"]["Retry-After"] = {"$ref": "#/components/headers/RetryAfter"}
+    describe_headers(response, status, {})
     return {"$ref": f"#/components/responses/{name}"}
 
 
 def _add_problems(operation: dict[str, Any], route: Route, shared: dict[str, Any]) -> None:
     """Add to an operation what the gateway itself may answer; `shared` collects responses by name."""
     responses = operation.setdefault("responses", {})
-    for status, ours in _gateway_problems(route, has_body="requestBody" in operation).items():
+    for status, ours in gateway_problems(route, has_body="requestBody" in operation).items():
         theirs = responses.get(str(status))
         if theirs is None or "$ref" in theirs:
-            responses[str(status)] = _own_response(status, ours, shared)
+            responses[str(status)] = _own_response(str(status), ours, shared)
             continue
         content = theirs.setdefault("content", {}).setdefault(MEDIA_TYPE, {})
         content.setdefault("schema", _PROBLEM)
@@ -175,10 +179,8 @@ def _add_problems(operation: dict[str, Any], route: Route, shared: dict[str, Any
                 content = response.setdefault("content", {})
                 listed = content.pop("application/json", {})
                 content.setdefault(MEDIA_TYPE, {}).setdefault("schema", listed.get("schema", _PROBLEM))
-            headers = response.setdefault("headers", {})
-            headers.setdefault("X-Request-Id", {"$ref": "#/components/headers/XRequestId"})
-            if status in ("429", "503"):
-                headers.setdefault("Retry-After", {"$ref": "#/components/headers/RetryAfter"})
+            describe_headers(response, status, operation)
+    operation["responses"] = dict(sorted(responses.items()))
 
 
 def _local_paths() -> dict[str, Any]:
@@ -238,9 +240,7 @@ def _collect(
 
 def _own_components() -> dict[tuple[str, str], Any]:
     own: dict[tuple[str, str], Any] = {("schemas", name): schema for name, schema in PROBLEM_SCHEMAS.items()}
-    own["headers", "XRequestId"] = {"description": "Id of this request, for support.", "schema": {"type": "string"}}
-    own["headers", "RetryAfter"] = {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 1}}
-    return own
+    return {**own, **HEADER_COMPONENTS}
 
 
 def merge(documents: Mapping[str, Document], routes: Sequence[Route]) -> dict[str, Any]:
@@ -298,74 +298,3 @@ def merge(documents: Mapping[str, Document], routes: Sequence[Route]) -> dict[st
         "paths": paths,
         "components": components,
     }
-
-
-class Documentation:
-    """Fetches the services' documents in the background and keeps the last good ones."""
-
-    _SOON_SECONDS = 1.0
-    _LATER_SECONDS = 60.0
-
-    def __init__(self, upstreams: Mapping[str, Sequence[str]]) -> None:
-        self._upstreams = upstreams
-        self._documents: dict[str, Document] = {}
-        self._lock = asyncio.Lock()
-        self._body: bytes | None = None
-        self._merged_routes: Sequence[Route] = ()
-
-    async def keep_fresh(self) -> None:
-        """Fetch for ever: soon again while a document is missing, now and then otherwise."""
-        while True:
-            await self._refresh(self._upstreams)
-            await asyncio.sleep(self._SOON_SECONDS if self._missing() else self._LATER_SECONDS)
-
-    async def body(self, routes: Sequence[Route]) -> bytes | None:
-        """The merged document as JSON; None when no service has published anything yet."""
-        if missing := self._missing():
-            async with self._lock:
-                await self._refresh(missing & self._missing())
-        if not self._documents:
-            return None
-        if self._body is None or routes is not self._merged_routes:
-            self._body = orjson.dumps(merge(self._documents, routes))
-            self._merged_routes = routes
-        return self._body
-
-    @property
-    def is_complete(self) -> bool:
-        return not self._missing()
-
-    def problems(self, routes: Sequence[Route]) -> dict[str, Mapping[str, Any]]:
-        """Every problem that some request can meet, by its code."""
-        found: dict[str, Mapping[str, Any]] = {}
-        for path in merge(self._documents, routes)["paths"].values():
-            for operation in path.values():
-                for response in operation["responses"].values():  # those with a reference follow below
-                    for example in response.get("content", {}).get(MEDIA_TYPE, {}).get("examples", {}).values():
-                        found.setdefault(example["value"]["code"], example["value"])
-        of_no_operation = problem_examples(MethodNotAllowedError, DocumentationUnavailableError)
-        for responses in (of_no_operation, *(_gateway_problems(route, has_body=True) for route in routes)):
-            for response in responses.values():
-                for code, example in response["content"][MEDIA_TYPE]["examples"].items():
-                    found.setdefault(code, example["value"])
-        return dict(sorted(found.items()))
-
-    def _missing(self) -> set[str]:
-        return set(self._upstreams) - set(self._documents) - {LOCAL}
-
-    async def _refresh(self, names: Iterable[str]) -> None:
-        fetched = await asyncio.gather(*(self._fetch(name) for name in names))
-        for name, document in fetched:
-            if document is not None and document != self._documents.get(name):
-                self._documents[name] = document
-                self._body = None
-
-    async def _fetch(self, name: str) -> tuple[str, Document | None]:
-        for url in self._upstreams[name]:
-            try:
-                document = await fetch_object(f"{url}/openapi.json", seconds=3.0, max_bytes=_MAX_DOCUMENT_BYTES)
-                if isinstance(document.get("paths"), dict):
-                    return name, document
-            except FetchError as error:
-                _log.debug("document of %s not fetched: %s", name, error)
-        return name, None

@@ -70,6 +70,11 @@ _SINGLE = ("items", "additionalProperties", "not")
 _PREFIX = "#/components/schemas/"
 
 
+def _member(schema: Any) -> Any:
+    # openapi-typescript asks for every member of a body that has a default. One that may be left out says so itself.
+    return {k: v for k, v in tidy(schema).items() if k != "default"} if isinstance(schema, dict) else schema
+
+
 def tidy(schema: Any) -> Any:
     """`schema` without titles made of member names (generators would name types after them), in standard keywords."""
     if not isinstance(schema, dict):
@@ -77,7 +82,7 @@ def tidy(schema: Any) -> Any:
     tidied: dict[str, Any] = {}
     for key, value in schema.items():
         if key in _MAPS:
-            tidied[key] = {name: tidy(member) for name, member in value.items()}
+            tidied[key] = {name: _member(member) for name, member in value.items()}
         elif key in _LISTS:
             tidied[key] = [tidy(member) for member in value]
         elif key in _SINGLE:

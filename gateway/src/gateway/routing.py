@@ -89,20 +89,24 @@ def check_path(path: bytes) -> None:
     if _PLAIN.fullmatch(path):
         return
     if not _SEGMENTS.fullmatch(path):
-        raise MalformedRequestError("The path holds characters or percent-encodings that no address may have.")
+        raise MalformedRequestError(
+            "The path holds characters or percent-encodings that no address may have. Check it against /docs."
+        )
     for position, segment in enumerate(segments := path.split(b"/")[1:]):
         if not segment and position < len(segments) - 1:
-            raise MalformedRequestError("The path has an empty segment.")
+            raise MalformedRequestError("The path has an empty segment. Check it against /docs.")
         decoded = unquote_to_bytes(segment)
         if _FORBIDDEN.search(decoded):
-            raise MalformedRequestError("The path holds an encoded slash, backslash or control character.")
+            raise MalformedRequestError(
+                "The path holds an encoded slash, backslash or control character. Send it without."
+            )
         # Some servers cut `;parameters` off before they resolve dots.
         if decoded.split(b";")[0] in (b".", b".."):
-            raise MalformedRequestError("The path has a '.' or '..' segment.")
+            raise MalformedRequestError("The path has a '.' or '..' segment. Send it resolved.")
         try:
             decoded.decode()
         except UnicodeDecodeError:
-            raise MalformedRequestError("The path is not percent-encoded UTF-8.") from None
+            raise MalformedRequestError("The path is not percent-encoded UTF-8. Send it so encoded.") from None
 
 
 class RouteTable:

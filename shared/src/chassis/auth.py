@@ -38,7 +38,7 @@ CurrentPrincipal = Annotated[Principal, Depends(authenticated)]
 async def administrator(principal: CurrentPrincipal) -> Principal:
     """The verified caller, who must be an administrator."""
     if not principal.is_admin:
-        raise ForbiddenError("Only an administrator may do this.")
+        raise ForbiddenError
     return principal
 
 

@@ -70,7 +70,13 @@ def _pointer(location: Sequence[Any]) -> str:
     return ".".join(str(part) for part in rest if not isinstance(part, int)) or str(source)
 
 
+# What pydantic says of these is about its own notions, not about the body.
+_MESSAGES: Mapping[str, str] = {"extra_forbidden": "is not a member of this body", "missing": "is missing"}
+
+
 def _message(error: Mapping[str, Any]) -> str:
+    if text := _MESSAGES.get(error.get("type", "")):
+        return text
     # Only our sentence and never `input` or `ctx`: pydantic's rendering would echo passwords back.
     text = str(error.get("msg", "is not valid")).removeprefix("Value error, ")
     return text[:1].lower() + text[1:]

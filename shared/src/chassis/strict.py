@@ -95,7 +95,7 @@ def check_query(raw: bytes, known: dict[str, bool]) -> bytes:
     try:
         pairs = parse_qsl(raw.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=1000)
     except ValueError as error:
-        raise MalformedRequestError("The query is not percent-encoded UTF-8.") from error
+        raise MalformedRequestError("The query is not percent-encoded UTF-8. Send it so encoded.") from error
     refused: dict[FieldError, None] = {}
     spread: list[tuple[str, str]] = []
     seen: set[str] = set()
@@ -154,7 +154,7 @@ class StrictRoute(APIRoute):
                 if body and not _is_json(request.headers.get("content-type", "")):
                     raise UnsupportedMediaTypeError
                 if body_required and not body:
-                    raise MalformedJsonError("A JSON body is required.")
+                    raise MalformedJsonError("The body is missing. Send a JSON object as application/json.")
                 request = _ParsedRequest(request, body, parse_json(body) if body else None)
             return await handle(request)
 

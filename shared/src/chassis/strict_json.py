@@ -9,7 +9,7 @@ from chassis.errors import FieldError, InvalidRequestError, MalformedJsonError
 
 
 def _reject_constant(name: str) -> Any:
-    raise MalformedJsonError(f"The body is not valid JSON: {name} is not a JSON value.")
+    raise MalformedJsonError(f"The body is not valid JSON: {name} is not a JSON value. Leave it out or send null.")
 
 
 def _finite(text: str) -> float:
@@ -59,6 +59,9 @@ def parse_json(body: bytes) -> Any:
             parse_constant=_reject_constant,
             parse_float=_finite,
         )
+    except json.JSONDecodeError as error:
+        place = f"line {error.lineno}, column {error.colno}"
+        raise MalformedJsonError(f"The body is not valid JSON: look at {place}. Send a UTF-8 JSON object.") from error
     except (ValueError, RecursionError) as error:
         raise MalformedJsonError from error
     if refused := list(_unpaired_surrogates(value)):

@@ -201,7 +201,7 @@ class AccessTokenVerifier:
         except UnknownKeyError:
             await self._keys.refresh_for_unknown_key()
             if not self._keys.is_loaded:
-                raise UnavailableError("Access tokens cannot be verified at the moment.") from None
+                raise UnavailableError("Access tokens cannot be verified at the moment. Try again shortly.") from None
             principal = self._decode(token)
         self._remember(principal)
         return principal

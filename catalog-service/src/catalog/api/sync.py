@@ -31,7 +31,10 @@ async def read_sync(request: Request, services: ServicesDep) -> Response:
     "/v1/sync",
     status_code=202,
     summary="Ask for a synchronisation now",
-    responses=problem_responses(*_ALWAYS, SyncRunningError),
+    responses={
+        202: {"headers": {"Location": {"description": "Where its progress is seen.", "schema": {"type": "string"}}}},
+        **problem_responses(*_ALWAYS, SyncRunningError),
+    },
 )
 async def request_sync(services: ServicesDep, response: Response) -> SyncRead:
     response.headers.update({"location": "/v1/sync", "cache-control": "no-store"})

@@ -50,7 +50,7 @@ def client_of(request: Request) -> Client:
 async def current_administrator(request: Request, caller: Annotated[Caller, Depends(current_caller)]) -> Caller:
     """The caller, who must be an administrator now, whatever the token says."""
     if not caller.user.is_admin:
-        error = ForbiddenError("Only an administrator may do this.")
+        error = ForbiddenError()
         await resources(request).audit_log.refused(caller, None, Action.USER_LIST, client_of(request), error)
         raise error
     return caller

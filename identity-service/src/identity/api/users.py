@@ -159,7 +159,7 @@ async def get_own_user(caller: CurrentCaller, if_none_match: IfNoneMatch = None)
     "/v1/users/me",
     response_model=UserRead,
     summary="Edit one's own account",
-    responses={**_EDITED, **problem_responses(*_UPDATE, *_THROTTLED)},
+    responses={**_EDITED, **problem_responses(*_UPDATE, UserNotFoundError, *_THROTTLED)},
 )
 async def update_own_user(
     body: UserUpdate,
@@ -175,7 +175,10 @@ async def update_own_user(
     "/v1/users/me",
     status_code=204,
     summary="Erase oneself",
-    responses=problem_responses(*PROTECTED, ReauthenticationRequiredError, LastAdminError, PreconditionFailedError),
+    # Not found: of several erasures at once one is first.
+    responses=problem_responses(
+        *PROTECTED, ReauthenticationRequiredError, UserNotFoundError, LastAdminError, PreconditionFailedError
+    ),
 )
 async def delete_own_user(
     caller: CurrentCaller, client: CurrentClient, resources: CurrentResources, if_match: IfMatch = None

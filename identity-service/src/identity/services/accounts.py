@@ -189,7 +189,7 @@ class AccountService:
     ) -> User:
         self._allow(caller, user_id)
         if change.needs_admin and not caller.user.is_admin:
-            raise ForbiddenError("Only an administrator may change role or status.")
+            raise ForbiddenError("Only an administrator may change role or status. Ask one, or leave them out.")
         user = await self._lock(session, user_id, may_lose_admin=change.needs_admin)
         self._require_state(user, change.if_match)
         wanted = {"name": change.name, "email": change.email, "role": change.role, "status": change.status}

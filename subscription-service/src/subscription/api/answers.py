@@ -42,9 +42,10 @@ def reading(*errors: type[ServiceError]) -> dict[int | str, dict[str, Any]]:
     }
 
 
-def changing(*errors: type[ServiceError]) -> dict[int | str, dict[str, Any]]:
-    """`responses=` of a change: the problems besides those of every route."""
-    return problem_responses(*ALWAYS, *errors)
+def changing(*errors: type[ServiceError], status: int = 204) -> dict[int | str, dict[str, Any]]:
+    """`responses=` of a change that answers with `status`: the problems besides those of every route."""
+    responses = problem_responses(*ALWAYS, *errors)
+    return responses if status == 204 else {status: {"headers": _ETAG_HEADER}, **responses}
 
 
 def body_of(model: BaseModel) -> bytes:

@@ -72,6 +72,7 @@ def _shown(package: Package, *, status: int = 200, location: str | None = None) 
         PackageNameTakenError,
         UnknownGenreError,
         PeerUnavailableError,
+        status=201,
     ),
     summary="Create a package",
 )
@@ -151,6 +152,7 @@ async def get_package(
         PackageNameTakenError,
         UnknownGenreError,
         PeerUnavailableError,
+        status=200,
     ),
     summary="Edit a package",
 )
@@ -192,7 +194,7 @@ async def archive_package(
 @router.post(
     "/{packageId}/restore",
     response_model=PackageRead,
-    responses=answers.changing(*answers.ADMIN_ONLY, PackageNotFoundError, PackageNameTakenError),
+    responses=answers.changing(*answers.ADMIN_ONLY, PackageNotFoundError, PackageNameTakenError, status=200),
     summary="Restore an archived package",
 )
 async def restore_package(package_id: PackageId, caller: CurrentAdmin, resources: CurrentResources) -> Response:
@@ -212,6 +214,7 @@ async def restore_package(package_id: PackageId, caller: CurrentAdmin, resources
         SubscriptionLimitReachedError,
         UnknownUserError,
         PeerUnavailableError,
+        status=200,
     ),
     summary="Subscribe several users",
 )

@@ -48,6 +48,7 @@ _SORT_KEYS = {"createdAt": SubscriptionSortKey.CREATED_AT, "expiresAt": Subscrip
         PackageArchivedError,
         AlreadySubscribedError,
         SubscriptionLimitReachedError,
+        status=201,
     ),
     summary="Subscribe to a package",
 )
@@ -115,7 +116,7 @@ async def get_subscription(
 @router.post(
     "/{subscriptionId}/upgrade",
     response_model=SubscriptionRead,
-    responses=answers.changing(SubscriptionNotFoundError, SubscriptionNotActiveError),
+    responses=answers.changing(SubscriptionNotFoundError, SubscriptionNotActiveError, status=200),
     summary="Upgrade a subscription",
 )
 async def upgrade_subscription(

@@ -92,7 +92,7 @@ class SubscriptionService:
             package = await _subscribable(session, order.package_id)
             await entitlements.lock(order.user_ids)
             if await entitlements.deleted_among(order.user_ids):
-                raise ForbiddenError("This user has been deleted.")
+                raise ForbiddenError("This user has been deleted. Register again to subscribe.")
             created = await self._add(session, package, order, caller, now)
             if not created:
                 raise AlreadySubscribedError
@@ -164,7 +164,9 @@ class SubscriptionService:
     async def list_subscriptions(self, caller: Principal, query: SubscriptionQuery) -> Slice[Subscription]:
         """A page of subscriptions. Raises `ForbiddenError` for somebody else's unless by an administrator."""
         if not caller.is_admin and query.user_id != caller.user_id:
-            raise ForbiddenError("Only an administrator may list other users' subscriptions.")
+            raise ForbiddenError(
+                "Only an administrator may list other users' subscriptions. Leave 'userId' out to list your own."
+            )
 
         async def work(session: AsyncSession) -> Slice[Subscription]:
             return await SubscriptionRepository(session).list_subscriptions(query, await self._clock(session))

@@ -27,7 +27,9 @@ class ReportService:
         Raises `ForbiddenError` for anybody else, whether the user exists or not.
         """
         if user_id != principal.user_id and not principal.is_admin:
-            raise ForbiddenError("Only an administrator may see the report of another user.")
+            raise ForbiddenError(
+                "Only an administrator may see the report of another user. Ask for your own with GET /v1/reports/me."
+            )
         return (await self._compile([user_id], period))[0]
 
     async def list_reports(
