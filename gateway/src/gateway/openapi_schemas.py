@@ -55,7 +55,6 @@ PROBLEM_SCHEMAS: Mapping[str, Any] = {
                     {"items": {"$ref": "#/components/schemas/RefusedInput"}, "type": "array"},
                     {"type": "null"},
                 ],
-                "default": None,
             },
         },
         "required": ["type", "title", "status", "detail", "code"],
