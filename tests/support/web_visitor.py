@@ -46,6 +46,7 @@ class Visitor:
     requested: list[str] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
     own_hosts: set[str] = field(default_factory=set)
+    genres: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.own_hosts.add(urlsplit(self.origin).netloc)
@@ -73,6 +74,10 @@ class Visitor:
         if "count" in values and f"{key}.other" in self.texts:
             key = f"{key}.{'one' if values['count'] == 1 else 'other'}"
         return re.sub(r"\{(\w+)\}", lambda match: str(values[match[1]]), self.texts[key])
+
+    def genre(self, name: str) -> str:
+        """A genre of this English name, as the page calls it."""
+        return self.genres.get(name, name)
 
     async def visit(self, path: str = "/") -> None:
         await self.page.goto(f"{self.origin}{path}")
@@ -134,4 +139,6 @@ async def open_visitor(context: BrowserContext, origin: str, language: str = "en
     await visitor.visit()
     file, name = LANGUAGES[language]
     visitor.texts = await page.evaluate(f"import('/web/{file}').then((module) => module.{name})")
+    if language == "pt-BR":
+        visitor.genres = await page.evaluate("import('/web/genres-pt-br.js').then((module) => module.genres)")
     return visitor

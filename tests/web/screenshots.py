@@ -21,6 +21,8 @@ from suite_client import Person, environment, register, until  # noqa: E402 - af
 from web_visitor import Visitor, browser_program, launch, open_visitor  # noqa: E402
 
 FOLDER = ROOT / "docs" / "screenshots"
+# A machine that does much else besides may be slow.
+expect.set_options(timeout=60_000)
 WIDE = {"width": 1280, "height": 860}
 NARROW = {"width": 390, "height": 844}
 PACKAGES = {

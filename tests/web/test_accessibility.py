@@ -11,10 +11,13 @@ from playwright.async_api import Page, expect
 from suite_client import PASSWORD, Person, unique
 from web_visitor import NewVisitor, Visitor
 
+from gateway.openapi import CREDIT
+
 WEB = Path(__file__).parents[2] / "gateway" / "src" / "gateway" / "web"
 MakePackage = Callable[..., dict[str, Any]]
 SIZES = {"light": {"width": 1280, "height": 900}, "dark": {"width": 390, "height": 844}}
 MORE_VIEWS = ["movies?title=zzzz", "watched", "nowhere", "admin/packages/new", "admin/sync", "admin/reports"]
+ADMIN_VIEWS = ["admin/packages", "admin/packages/new", "admin/users", "admin/sync", "admin/reports"]
 EVERY_RULE = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
 
@@ -176,5 +179,38 @@ async def test_posters_are_fetched_only_when_they_are_wanted(
 
 async def test_the_credit_of_tmdb_is_on_every_view(visitor: Visitor) -> None:
     footer = visitor.page.get_by_role("contentinfo")
-    await expect(footer).to_contain_text("This product uses the TMDB API but is not endorsed or certified by TMDB.")
+    await expect(footer).to_contain_text(CREDIT)
     await expect(footer).to_contain_text(visitor.text("footer.logo"))
+
+
+async def test_on_a_telephone_everything_fits_and_says_what_it_is(
+    new_visitor: NewVisitor, admin: Person, make_package: MakePackage
+) -> None:
+    package = make_package("Western")
+    visitor = await new_visitor("pt-BR", viewport=SIZES["dark"])
+    page = visitor.page
+    await visitor.log_in(admin.email, admin.password)
+    await visitor.heading("movies.title")
+    too_wide = []
+    for path in ("movies", "packages", "watched", "report", *ADMIN_VIEWS, f"admin/packages/{package['id']}"):
+        await page.goto(f"{visitor.origin}/#/{path}")
+        await expect(page.get_by_role("heading", level=1)).to_be_visible()
+        await visitor.settled()
+        if await page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth"):
+            too_wide.append(path)
+    assert too_wide == []
+    # A row is a card there: it stays a row for a screen reader, and each cell says what it is.
+    await page.goto(f"{visitor.origin}/#/admin/users?q={admin.email}")
+    row = page.get_by_role("row").filter(has_text=admin.email)
+    cell = row.get_by_role("cell").first
+    label = await cell.evaluate("(element) => getComputedStyle(element, '::before').content")
+    assert visitor.text("email") in label
+    assert visitor.text("users.disable") in await row.get_by_role("cell").last.inner_text()
+    box = await row.get_by_role("button").last.bounding_box()
+    assert box is not None
+    assert box["x"] + box["width"] <= SIZES["dark"]["width"]
+
+
+async def test_every_genre_of_tmdb_has_a_portuguese_name(new_visitor: NewVisitor, genres: dict[str, int]) -> None:
+    visitor = await new_visitor("pt-BR")
+    assert visitor.genres.keys() == genres.keys()

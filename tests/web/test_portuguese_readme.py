@@ -35,4 +35,28 @@ def test_its_pictures_and_links_are_there() -> None:
     links = re.findall(r"\]\((?!http)([^)#]+)\)", README.read_text())
     assert len(links) >= 5
     for link in links:
-        assert (ROOT / link).is_file(), link
+        assert (ROOT / link).exists(), link
+
+
+def outline(text: str) -> dict[str, list[str]]:
+    """What both languages must have alike: the number of sections, links, commands, settings and figures."""
+    prose = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
+    return {
+        "sections": ["#" * len(level) for level in re.findall(r"^(#+) ", prose, re.MULTILINE)],
+        "links": sorted(link for link in re.findall(r"\]\(([^)]+)\)|<(http[^>]+)>", prose) for link in link if link),
+        "commands": sorted(re.findall(r"`(make [^`]+)`", prose)),
+        "rows": ["|" * (row.count("|") - 1) for row in re.findall(r"^\|.*$", prose, re.MULTILINE)],
+        "code": re.findall(r"^```(\w+)", text, re.MULTILINE),
+        "figures": [
+            re.sub(r"\D", "", row.rpartition("|")[0].rpartition("|")[2])
+            for row in re.findall(r"^\|.*\|$", prose, re.MULTILINE)
+        ],
+    }
+
+
+def test_it_says_what_the_english_one_says() -> None:
+    english, portuguese = (outline((ROOT / name).read_text()) for name in ("README.md", "README.pt-BR.md"))
+    other = {"README.md", "README.pt-BR.md"}
+    for found in (english, portuguese):
+        found["links"] = [link for link in found["links"] if link not in other]
+    assert english == portuguese

@@ -3,9 +3,9 @@
 import { call, everything, page, request } from "./api.js";
 import { h } from "./dom.js";
 import { choice, field, form, tick, ticks } from "./forms.js";
-import { list, moment, number, t } from "./i18n.js";
+import { list, named, number, t } from "./i18n.js";
 import { tell } from "./notices.js";
-import { actionButton, confirmed, genreLabels, nothing, pager, row, table } from "./parts.js";
+import { actionButton, confirmed, genreLabels, nothing, pager, row, table, when } from "./parts.js";
 import { again, go, here, link } from "./router.js";
 
 async function archive(pack) {
@@ -29,7 +29,7 @@ function packageRow(pack) {
     genreLabels(pack.genres),
     number(pack.version),
     t(`status.${pack.status}`),
-    moment(pack.updatedAt),
+    when(pack.updatedAt),
     isActive
       ? actionButton(t("admin.archive"), () => archive(pack), { "aria-label": t("admin.archive-this", { name: pack.name }) })
       : actionButton(t("admin.restore"), () => restore(pack), { "aria-label": t("admin.restore-this", { name: pack.name }) }),
@@ -68,7 +68,7 @@ export async function adminPackages() {
 function genreOptions(genres, held) {
   // A genre that TMDB no longer lists can be kept in sight, but no new version may take it.
   const offered = genres.filter((genre) => genre.status === "active" || held.has(String(genre.id)));
-  return offered.map((genre) => [genre.id, genre.status === "active" ? genre.name : t("admin.retired", { name: genre.name })]);
+  return named(offered).map((genre) => [genre.id, genre.status === "active" ? genre.name : t("admin.retired", { name: genre.name })]);
 }
 
 function packageFields(genres, pack) {
@@ -118,7 +118,7 @@ function changes(values, pack) {
 }
 
 function previewOf(result, pack) {
-  const names = (genres) => (genres.length ? list(genres.map((genre) => genre.name)) : t("none"));
+  const names = (genres) => (genres.length ? list(named(genres).map((genre) => genre.name)) : t("none"));
   const entry = (label, value) => [h("dt", {}, label), h("dd", {}, value)];
   return [
     h("h2", {}, t("preview.title")),
@@ -136,7 +136,7 @@ function previewOf(result, pack) {
 
 function versionsTable(versions) {
   const columns = [t("version"), t("name"), t("genres"), t("admin.made")];
-  return table(t("admin.versions"), columns, versions.map((version) => row(number(version.version), version.name, genreLabels(version.genres), moment(version.createdAt))));
+  return table(t("admin.versions"), columns, versions.map((version) => row(number(version.version), version.name, genreLabels(version.genres), when(version.createdAt))));
 }
 
 function editForm(pack, etag, genres, preview) {

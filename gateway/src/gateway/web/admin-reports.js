@@ -3,7 +3,7 @@
 import { download, get, page } from "./api.js";
 import { h } from "./dom.js";
 import { field, form } from "./forms.js";
-import { number, t } from "./i18n.js";
+import { genreName, number, t } from "./i18n.js";
 import { actionButton, nothing, pager, row, table } from "./parts.js";
 import { go, here } from "./router.js";
 
@@ -17,7 +17,7 @@ export async function adminReports() {
   const byId = new Map(people.map((user) => [user.id, user]));
   const reportRow = ({ userId, totalFilmsWatched, mostWatchedTheme, lastFilmWatched }) => {
     const user = byId.get(userId);
-    const theme = mostWatchedTheme ? `${mostWatchedTheme.themeName} (${number(mostWatchedTheme.totalFilmsWatched)})` : "–";
+    const theme = mostWatchedTheme ? `${genreName(mostWatchedTheme.themeName)} (${number(mostWatchedTheme.totalFilmsWatched)})` : "–";
     return row(user ? user.name : h("code", {}, userId), user?.email ?? "–", number(totalFilmsWatched), theme, lastFilmWatched?.movieName ?? "–");
   };
   const search = form({

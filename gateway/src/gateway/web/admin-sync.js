@@ -14,7 +14,8 @@ function when(value) {
 
 function routine(title, state) {
   const entry = (label, value) => [h("dt", {}, label), h("dd", {}, value)];
-  const changed = Object.entries(state.lastChanges ?? {}).map(([name, count]) => `${number(count)} ${t(`sync.${name}`)}`);
+  const changes = Object.entries(state.lastChanges ?? {}).filter(([, count]) => count > 0);
+  const changed = changes.map(([name, count]) => `${number(count)} ${t(`sync.${name}`)}`);
   return h(
     "section",
     { class: "card" },

@@ -44,7 +44,7 @@ function userRow(user) {
     user.email,
     t(`role.${user.role}`),
     h("span", { class: isActive ? "badge good" : "badge bad" }, t(`account.${user.status}`)),
-    day(user.createdAt),
+    h("time", { datetime: user.createdAt }, day(user.createdAt)),
     h("div", { class: "buttons" }, role, status),
   );
   return element;

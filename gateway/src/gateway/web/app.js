@@ -74,14 +74,14 @@ function frame() {
   document.documentElement.lang = language;
   document.getElementById("skip").textContent = t("skip");
   const who = session.me
-    ? h("div", { class: "who" }, h("span", {}, session.me.name), actionButton(t("logout"), logOut))
-    : h("div", { class: "who" }, h("a", { href: link("login") }, t("login.title")), h("a", { href: link("register") }, t("register.title")));
+    ? h("div", { class: "who" }, h("span", { class: "me" }, session.me.name), actionButton(t("logout"), logOut))
+    : h("div", { class: "who" }, here().path === "login" ? h("a", { href: link("register") }, t("register.title")) : h("a", { href: link("login") }, t("login.title")));
   document.getElementById("top").replaceChildren(
     h("div", { class: "bar" }, h("a", { class: "brand", href: "#/" }, h("img", { src: "/web/icon.svg", alt: "", width: 28, height: 28 }), t("brand")), languageSwitch(), who),
     ...[navigation() ?? []].flat().filter(Boolean),
   );
   document.getElementById("bottom").replaceChildren(
-    h("p", { lang: "en" }, "This product uses the TMDB API but is not endorsed or certified by TMDB."),
+    h("p", { lang: "en" }, "This product uses TMDB and the TMDB APIs but is not endorsed, certified, or otherwise approved by TMDB."),
     h("p", {}, t("footer.logo"), " ", h("a", { href: "https://www.themoviedb.org/", rel: "noreferrer" }, "themoviedb.org")),
     h("p", {}, h("a", { href: "/docs" }, t("footer.docs")), " · ", h("a", { href: "/docs/problems" }, t("footer.problems"))),
   );

@@ -1,6 +1,7 @@
 // The two languages. Which one: what the person has chosen here, else the browser's list (its Accept-Language).
 
 import { en } from "./en.js";
+import { genres } from "./genres-pt-br.js";
 import { pt } from "./pt-br.js";
 
 const KEPT = "language";
@@ -35,6 +36,17 @@ export function t(key, values = {}) {
   const text = texts[plural] ?? texts[`${key}.other`] ?? texts[key];
   if (text === undefined) throw new Error(`no text for '${key}'`);
   return text.replace(/\{(\w+)\}/g, (_, name) => (typeof values[name] === "number" ? number(values[name]) : values[name]));
+}
+
+/** A genre's name as people here call it. */
+export function genreName(name) {
+  return language === "pt-BR" && Object.hasOwn(genres, name) ? genres[name] : name;
+}
+
+/** Genres as `[{ id, name }]` with the names of this language, in their order. */
+export function named(found) {
+  const own = found.map((genre) => ({ ...genre, name: genreName(genre.name) }));
+  return own.sort((a, b) => a.name.localeCompare(b.name, language));
 }
 
 export function number(value, options) {

@@ -3,7 +3,7 @@
 import { call, everything, get, page } from "./api.js";
 import { h } from "./dom.js";
 import { choice, field, form, tick, ticks } from "./forms.js";
-import { day, number, t } from "./i18n.js";
+import { day, named, number, t } from "./i18n.js";
 import { actionButton, exchange, genreLabels, nothing, pager } from "./parts.js";
 import { again, go, here, link } from "./router.js";
 
@@ -72,6 +72,10 @@ function card(movie, isWatched) {
   );
 }
 
+function isFiltered(query) {
+  return [...query.keys()].some((name) => name !== "page" && name !== "sort");
+}
+
 function filters(query, entitled) {
   const chosen = new Set(query.getAll("genreIds"));
   const value = (name) => query.get(name) ?? "";
@@ -80,7 +84,7 @@ function filters(query, entitled) {
     label: t("filter.apply"),
     buttons: [h("a", { class: "button", href: link("movies") }, t("filter.reset"))],
     fields: [
-      ticks({ name: "genreIds", legend: t("genres"), options: entitled.map((genre) => [genre.id, genre.name]), chosen }),
+      ticks({ name: "genreIds", legend: t("genres"), options: named(entitled).map((genre) => [genre.id, genre.name]), chosen }),
       h(
         "div",
         { class: "fields" },
@@ -101,8 +105,7 @@ function filters(query, entitled) {
       go("movies", asked);
     },
   });
-  const active = [...query.keys()].some((name) => name !== "page" && name !== "sort");
-  return h("details", { class: "filters card", open: active || matchMedia("(min-width: 60rem)").matches }, h("summary", {}, t("filter.title-all")), element);
+  return h("details", { class: "filters card", open: isFiltered(query) || matchMedia("(min-width: 60rem)").matches }, h("summary", {}, t("filter.title-all")), element);
 }
 
 function posterSwitch() {
@@ -128,7 +131,7 @@ export async function movies() {
   const watched = new Set(seen.map((entry) => entry.movie.id));
   return {
     title: t("movies.title"),
-    lead: t("movies.count", { count: found.total }),
+    lead: t(isFiltered(query) ? "movies.fitting" : "movies.count", { count: found.total }),
     body: h(
       "div",
       { class: "browse" },

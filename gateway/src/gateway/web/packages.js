@@ -3,9 +3,9 @@
 import { call, everything, get, page } from "./api.js";
 import { h } from "./dom.js";
 import { field, form } from "./forms.js";
-import { day, t } from "./i18n.js";
+import { day, list, named, t } from "./i18n.js";
 import { tell } from "./notices.js";
-import { actionButton, exchange, genreLabels, nothing, pager } from "./parts.js";
+import { actionButton, confirmed, exchange, genreLabels, nothing, pager } from "./parts.js";
 import { go, here, link } from "./router.js";
 import { me } from "./session.js";
 
@@ -19,7 +19,7 @@ function standing(pack, subscription) {
 
 function missing(pack, subscription) {
   const held = new Set(subscription.genres.map((genre) => genre.id));
-  return pack.genres.filter((genre) => !held.has(genre.id)).map((genre) => genre.name);
+  return named(pack.genres.filter((genre) => !held.has(genre.id))).map((genre) => genre.name);
 }
 
 function card(pack, subscription) {
@@ -36,7 +36,7 @@ function card(pack, subscription) {
             show(await call("POST", `/v1/subscriptions/${subscription.id}/upgrade`));
             tell(t("package.upgraded", { name: pack.name, version: pack.version }));
           },
-          { "data-key": "upgrade", title: gained.length ? t("package.gains", { genres: gained.join(", ") }) : null },
+          { "data-key": "upgrade", title: gained.length ? t("package.gains", { genres: list(gained) }) : null },
         ),
       );
     }
@@ -44,6 +44,10 @@ function card(pack, subscription) {
       actionButton(
         t("package.unsubscribe"),
         async () => {
+          // Subscribing again gives the newest version, and of what is no longer on offer none at all.
+          const isLost = pack.status === "archived" || subscription.packageVersion < pack.version;
+          const question = t("package.unsubscribe-question", { name: pack.name });
+          if (isLost && !(await confirmed(question, t("package.unsubscribe-text"), t("package.unsubscribe")))) return;
           await call("DELETE", `/v1/subscriptions/${subscription.id}`);
           show(null);
           tell(t("package.unsubscribed", { name: pack.name }));

@@ -1,7 +1,7 @@
 // Parts that several views are made of.
 
 import { h, whileBusy } from "./dom.js";
-import { number, t } from "./i18n.js";
+import { genreName, moment, number, t } from "./i18n.js";
 import { attempt } from "./notices.js";
 import { here, link } from "./router.js";
 
@@ -13,7 +13,7 @@ export function actionButton(label, action, attributes = {}) {
 
 /** Genres as a list of small labels. */
 export function genreLabels(genres) {
-  return h("ul", { class: "genres", "aria-label": t("genres") }, genres.map((genre) => h("li", {}, genre.name)));
+  return h("ul", { class: "genres", "aria-label": t("genres") }, genres.map((genre) => h("li", {}, genreName(genre.name))));
 }
 
 /** What stands where a list would be. */
@@ -42,30 +42,45 @@ export function pager({ pagination, total }) {
   );
 }
 
-/** A table with a caption for those who do not see where it stands; it scrolls by itself on small screens. */
+/** A moment in a table, on one line. */
+export function when(value) {
+  return h("time", { datetime: value }, moment(value));
+}
+
+/** Say beside each cell what it is: on small screens a row is a card, without the columns' heads above it. */
+function label(tableRow, columns) {
+  [...tableRow.cells].forEach((cell, index) => cell.setAttribute("data-label", columns[index]));
+}
+
+/**
+ * A table with a caption for those who do not see where it stands. Its parts have their roles explicitly: on small
+ * screens they are laid out as cards, and some browsers take what is not laid out as a table for no table.
+ */
 export function table(caption, columns, rows) {
+  for (const tableRow of rows) label(tableRow, columns);
   return h(
     "div",
     { class: "scroll", role: "region", "aria-label": caption, tabindex: "0" },
     h(
       "table",
-      {},
+      { role: "table" },
       h("caption", { class: "unseen" }, caption),
-      h("thead", {}, h("tr", {}, columns.map((column) => h("th", { scope: "col" }, column)))),
-      h("tbody", {}, rows),
+      h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, columns.map((column) => h("th", { scope: "col", role: "columnheader" }, column)))),
+      h("tbody", { role: "rowgroup" }, rows),
     ),
   );
 }
 
 /** A row of a table; its first cell names it. */
 export function row(first, ...cells) {
-  return h("tr", {}, h("th", { scope: "row" }, first), cells.map((cell) => h("td", {}, cell)));
+  return h("tr", { role: "row" }, h("th", { scope: "row", role: "rowheader" }, first), cells.map((cell) => h("td", { role: "cell" }, cell)));
 }
 
 /** Put `fresh` where `old` is; the keyboard's focus stays where it was, as far as that still exists. */
 export function exchange(old, fresh) {
   const focused = old.contains(document.activeElement);
   const key = document.activeElement?.dataset.key;
+  if (old.matches("tr")) label(fresh, [...old.cells].map((cell) => cell.dataset.label));
   old.replaceWith(fresh);
   if (!focused) return;
   const control = fresh.matches("button") ? fresh : (fresh.querySelector(`[data-key="${key}"]`) ?? fresh.querySelector("button, a"));

@@ -4,7 +4,7 @@ import { everything, get, page } from "./api.js";
 import { bars } from "./chart.js";
 import { h } from "./dom.js";
 import { field, form } from "./forms.js";
-import { number, t } from "./i18n.js";
+import { genreName, number, t } from "./i18n.js";
 import { nothing, row, table } from "./parts.js";
 import { go, here, link } from "./router.js";
 
@@ -18,9 +18,10 @@ async function themes(period) {
     .sort((a, b) => b.films - a.films || a.name.localeCompare(b.name));
 }
 
-/** The report's own most watched theme first: among equals the server has decided. */
+/** The report's own most watched theme first: among equals the server has decided. In the names of this language. */
 function ranked(films, favourite) {
-  return [...films].sort((a, b) => (b.name === favourite) - (a.name === favourite));
+  const sorted = [...films].sort((a, b) => (b.name === favourite) - (a.name === favourite));
+  return sorted.map((theme) => ({ ...theme, name: genreName(theme.name) }));
 }
 
 function figure(label, value, note) {
@@ -58,7 +59,7 @@ export async function report() {
     "dl",
     { class: "figures" },
     figure(t("report.total"), number(totalFilmsWatched)),
-    figure(t("report.theme"), mostWatchedTheme?.themeName ?? "–", mostWatchedTheme && t("films", { count: mostWatchedTheme.totalFilmsWatched })),
+    figure(t("report.theme"), mostWatchedTheme ? genreName(mostWatchedTheme.themeName) : "–", mostWatchedTheme && t("films", { count: mostWatchedTheme.totalFilmsWatched })),
     figure(t("report.last"), lastFilmWatched?.movieName ?? "–"),
   );
   const chart = films.length

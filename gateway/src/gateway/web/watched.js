@@ -3,9 +3,9 @@
 import { call, download, page } from "./api.js";
 import { h } from "./dom.js";
 import { choice, field, form } from "./forms.js";
-import { day, moment, t } from "./i18n.js";
+import { day, t } from "./i18n.js";
 import { tell } from "./notices.js";
-import { actionButton, genreLabels, nothing, pager, row, table } from "./parts.js";
+import { actionButton, genreLabels, nothing, pager, row, table, when } from "./parts.js";
 import { again, go, here, link } from "./router.js";
 
 const SORTS = ["-watchedAt", "watchedAt", "-createdAt", "title"];
@@ -21,7 +21,7 @@ function entryRow({ movie, watchedAt }) {
     { "aria-label": t("watched.unmark-this", { title: movie.title }) },
   );
   const released = movie.releaseDate ? h("small", {}, " ", day(movie.releaseDate)) : "";
-  return row([movie.title, released], moment(watchedAt), genreLabels(movie.genres), remove);
+  return row([movie.title, released], when(watchedAt), genreLabels(movie.genres), remove);
 }
 
 export async function watched() {
