@@ -50,7 +50,7 @@ def test_the_list_has_thousands_that_pass_the_length_rule() -> None:
         "123456789012",
         "123123123123", "iloveyou1234", "administrator", "aaaaaaaaaaaa", "abababababab", "abcabcabcabc",
         "abcdabcdabcda",
-        "abcdefghijkl", "zyxwvutsrqponm", "890123456789", "987654321098", "ÄÄÄÄÄÄÄÄÄÄÄÄ", "moviepackagesuite",
+        "abcdefghijkl", "zyxwvutsrqponm", "890123456789", "987654321098", "moviepackagesuite",
         "Movie-Packages!",
     ],
 )  # fmt: skip
@@ -71,7 +71,16 @@ def test_what_a_stranger_knows_about_the_person_is_refused(password: str) -> Non
 
 @pytest.mark.parametrize(
     "password",
-    ["a bicycle for two fish", "correct horse battery staple", "ann likes two fish", "📎📎📌📌📎📌📎📎📌📎📌📌"],
+    [
+        "a bicycle for two fish",
+        "correct horse battery staple",
+        "ann likes two fish",
+        "📎📎📌📌📎📌📎📎📌📎📌📌",
+        "ÄÄÄÄÄÄÄÄÄÄÄÄ",
+        "🐎" * 12,
+        "a" * 128,
+        "x9!Q" * 32,
+    ],
 )
 def test_others_are_accepted_without_composition_rules(password: str) -> None:
     assert POLICY.objection(password, email="ann@example.com", name="Ann") is None

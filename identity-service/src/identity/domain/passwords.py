@@ -12,6 +12,8 @@ MAX_INPUT_CHARACTERS = 1024
 PRODUCT_NAMES = ("movie-package-suite", "movie packages")
 _MIN_CONTEXT_CHARACTERS = 4
 _MAX_REPEATED_UNIT = 4
+# Longer ones, and those of other alphabets, are on nobody's list of common passwords: any characters will do.
+_MAX_COMMON_PATTERN_CHARACTERS = 20
 
 
 def normalise(password: str) -> str:
@@ -26,6 +28,11 @@ def _squeeze(text: str) -> str:
     return "".join(character for character in text.casefold() if character.isalnum())
 
 
+def _is_common_pattern(password: str) -> bool:
+    short = len(password) <= _MAX_COMMON_PATTERN_CHARACTERS and password.isascii()
+    return short and (_repeats(password) or _is_sequence(password))
+
+
 def _repeats(password: str) -> bool:
     return any(
         password == (password[:size] * len(password))[: len(password)] for size in range(1, _MAX_REPEATED_UNIT + 1)
@@ -35,7 +42,7 @@ def _repeats(password: str) -> bool:
 def _is_sequence(password: str) -> bool:
     steps = {(ord(right) - ord(left)) for left, right in pairwise(password)}
     # 890 and 098: the row of digits goes on from its other end.
-    if password.isdecimal() and password.isascii():
+    if password.isdecimal():
         steps = {(step + 1) % 10 - 1 for step in steps}
     return steps in ({1}, {-1})
 
@@ -55,10 +62,8 @@ class PasswordPolicy:
         if len(normal) > MAX_PASSWORD_CHARACTERS:
             return f"must have at most {MAX_PASSWORD_CHARACTERS} characters"
         folded = normal.casefold()
-        if folded in self.common:
+        if folded in self.common or _is_common_pattern(folded):
             return "is one of the most common passwords"
-        if _repeats(folded) or _is_sequence(folded):
-            return "is a repetition or a sequence"
         if _is_about(folded, email, name):
             return "must not be the e-mail address, the name or the name of this service"
         return None
