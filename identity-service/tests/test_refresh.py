@@ -5,6 +5,7 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import text
 
 from chassis.testing.http import assert_problem
 
@@ -48,6 +49,25 @@ async def test_its_predecessor_within_two_seconds_is_a_conflict_that_changes_not
     assert_problem(await refresh(api, user.refresh_token), 409, "refresh-conflict")
     assert await is_alive(api, pair)
     assert (await refresh(api, pair["refreshToken"])).status_code == 200
+
+
+async def test_a_race_stays_one_however_long_it_has_to_wait_for_its_turn(
+    api: httpx.AsyncClient, user: Any, sql: Any, resources: Any
+) -> None:
+    pair = (await refresh(api, user.refresh_token)).json()
+    async with resources.database.engine.begin() as holder:
+        await holder.execute(
+            text("SELECT s.id FROM sessions s JOIN users u ON u.id = s.user_id WHERE u.email = :email FOR UPDATE"),
+            {"email": user.email},
+        )
+        late = asyncio.create_task(refresh(api, user.refresh_token))
+        over = "SELECT MIN(r.used_at) < UTC_TIMESTAMP(6) - INTERVAL 2500000 MICROSECOND AS gone FROM refresh_tokens r "
+        of_user = "JOIN sessions s ON s.id = r.session_id JOIN users u ON u.id = s.user_id WHERE u.email = :email"
+        while not (await sql(over + of_user, email=user.email))[0]["gone"]:
+            assert not late.done()
+            await asyncio.sleep(0.05)
+    assert_problem(await late, 409, "refresh-conflict")
+    assert await is_alive(api, pair)
 
 
 async def test_a_used_token_after_the_window_ends_the_whole_session(

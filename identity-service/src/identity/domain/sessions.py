@@ -68,8 +68,10 @@ class RefreshVerdict(Enum):
     REFUSE = auto()
 
 
-def judge_refresh(token: RefreshToken, session: Session, now: datetime, race_window: timedelta) -> RefreshVerdict:
-    """What to do with a refresh token that has been presented (RFC 9700, section 4.14.2).
+def judge_refresh(
+    token: RefreshToken, session: Session, now: datetime, presented: datetime, race_window: timedelta
+) -> RefreshVerdict:
+    """What to do `now` with a refresh token that arrived at `presented` (RFC 9700, section 4.14.2).
 
     A used token means that two parties hold it, so the session ends. One exception: within `race_window` of
     its use the immediate predecessor of the live token is a race between a client's own requests; it gets a
@@ -78,6 +80,6 @@ def judge_refresh(token: RefreshToken, session: Session, now: datetime, race_win
     if session.revoked_at is not None or now >= session.expires_at:
         return RefreshVerdict.REFUSE
     if token.used_at is not None:
-        raced = not token.successor_used and now - token.used_at < race_window
+        raced = not token.successor_used and presented - token.used_at < race_window
         return RefreshVerdict.CONFLICT if raced else RefreshVerdict.REPLAY
     return RefreshVerdict.REFUSE if now >= token.expires_at else RefreshVerdict.ROTATE
