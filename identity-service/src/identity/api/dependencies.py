@@ -22,6 +22,7 @@ from identity.factory import Resources
 
 PRIVATE = "private, no-store"
 _MAX_USER_AGENT = 255
+PathId = Annotated[Id, Path(alias="id", description="Which one.")]
 
 # Problems of every route, of those that need a token, and of those that take a body.
 ALWAYS: tuple[type[ServiceError], ...] = (InvalidRequestError, MalformedRequestError, UnavailableError)
@@ -56,6 +57,14 @@ async def current_administrator(request: Request, caller: Annotated[Caller, Depe
     return caller
 
 
+async def may_edit(request: Request, caller: Annotated[Caller, Depends(current_caller)], user_id: PathId) -> None:
+    """Refuse who may not edit this account before anything is said about what was sent (FastAPI dependency)."""
+    if user_id != caller.user.id and not caller.user.is_admin:
+        error = ForbiddenError()
+        await resources(request).audit_log.refused(caller, user_id, Action.USER_UPDATE, client_of(request), error)
+        raise error
+
+
 def not_stored(response: Response) -> None:
     """Keep the answer out of every cache (FastAPI dependency)."""
     response.headers["Cache-Control"] = PRIVATE
@@ -65,4 +74,3 @@ CurrentResources = Annotated[Resources, Depends(resources)]
 CurrentCaller = Annotated[Caller, Depends(current_caller)]
 CurrentAdministrator = Annotated[Caller, Depends(current_administrator)]
 CurrentClient = Annotated[Client, Depends(client_of)]
-PathId = Annotated[Id, Path(alias="id", description="Which one.")]

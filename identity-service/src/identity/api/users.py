@@ -27,6 +27,7 @@ from identity.api.dependencies import (
     CurrentResources,
     PathId,
     current_caller,
+    may_edit,
     not_stored,
 )
 from identity.api.schemas.sessions import PasswordChange
@@ -130,7 +131,7 @@ async def list_users(  # noqa: PLR0913 - one per query parameter
     _: CurrentAdministrator,
     page: PageParams,
     ids: Annotated[list[Id] | None, Query(max_length=1000, description="Only these.")] = None,
-    email: Annotated[str | None, Query(max_length=254, description="The whole address.")] = None,
+    email: Annotated[str | None, Query(min_length=1, max_length=254, description="The whole address.")] = None,
     q: Annotated[
         str | None, Query(min_length=1, max_length=100, description="Matches name or e-mail address anywhere.")
     ] = None,
@@ -224,6 +225,7 @@ async def get_user(
 
 @router.patch(
     "/v1/users/{id}",
+    dependencies=[Depends(may_edit)],
     response_model=UserRead,
     summary="Edit a user (self or administrators)",
     responses={**_EDITED, **problem_responses(*_UPDATE, UserNotFoundError, *_THROTTLED)},
