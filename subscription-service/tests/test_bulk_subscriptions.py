@@ -63,6 +63,7 @@ async def test_one_who_is_not_an_active_user_refuses_all_and_is_named(
     answer = await admin("POST", bulk(package["id"]), {"userIds": [user.user_id for user in users]})
     document: Any = assert_problem(answer, 422, "unknown-user")
     assert [error["pointer"] for error in document["errors"]] == ["/userIds/1", "/userIds/3"]
+    assert [error["message"].split()[0] for error in document["errors"]] == [str(users[i].user_id) for i in (1, 3)]
     assert (await admin("GET", f"/v1/subscriptions?packageId={package['id']}")).json()["data"] == []
 
 

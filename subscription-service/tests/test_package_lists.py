@@ -129,6 +129,8 @@ async def test_a_list_is_read_again_only_when_it_has_changed(api: Any, user: Any
         ("pageSize=101", "pageSize"),
         ("pagesize=10", "pagesize"),
         ("name=a&name=b", "name"),
+        ("name=", "name"),
+        ("name=%20", "name"),
         (f"name={'x' * 101}", "name"),
         ("dryRun=true", "dryRun"),
     ],

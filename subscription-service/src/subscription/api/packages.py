@@ -21,7 +21,14 @@ from subscription.api.dependencies import (
     Idempotency,
     IfMatch,
 )
-from subscription.api.schemas.packages import EditPreviewRead, PackageCreate, PackageRead, PackageUpdate, composed
+from subscription.api.schemas.packages import (
+    EditPreviewRead,
+    PackageCreate,
+    PackageRead,
+    PackageUpdate,
+    composed,
+    not_blank,
+)
 from subscription.api.schemas.subscriptions import BulkSubscriptionCreate, BulkSubscriptionRead
 from subscription.domain.errors import (
     PackageArchivedError,
@@ -101,7 +108,10 @@ async def list_packages(  # noqa: PLR0913 - FastAPI injects each
     resources: CurrentResources,
     page: PageParams,
     name: Annotated[
-        Annotated[str, StringConstraints(max_length=100), AfterValidator(composed)] | None,
+        Annotated[
+            str, StringConstraints(min_length=1, max_length=100), AfterValidator(composed), AfterValidator(not_blank)
+        ]
+        | None,
         Query(description="Part of the name, without regard to case or accents."),
     ] = None,
     genre_ids: Annotated[

@@ -255,7 +255,7 @@ def _new_subscription(package: Package, user_id: uuid.UUID, expires_at: datetime
 
 def _require_users(asked: Sequence[uuid.UUID], active: set[uuid.UUID]) -> None:
     refused = [
-        FieldError(f"/userIds/{index}", "is not the id of an active user")
+        FieldError(f"/userIds/{index}", f"{user_id} is not the id of an active user")
         for index, user_id in enumerate(asked)
         if user_id not in active
     ]

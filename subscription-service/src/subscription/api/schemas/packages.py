@@ -23,6 +23,13 @@ def composed(value: str) -> str:
     return unicodedata.normalize("NFC", value)
 
 
+def not_blank(value: str) -> str:
+    """`value` as a filter: blanks alone would list everything, as if there were none."""
+    if not value.strip():
+        raise ValueError("must not be blank")
+    return value
+
+
 def _visible_name(value: str) -> str:
     name = composed(value).strip()
     if not any(unicodedata.category(character)[0] in "LNPS" for character in name):
