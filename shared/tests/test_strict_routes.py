@@ -125,6 +125,12 @@ async def test_input_of_the_wrong_shape_is_422_and_says_where(
     assert pointer in pointers(assert_problem(await post(client, body), 422, "invalid-request"))
 
 
+async def test_a_time_whose_plus_became_a_blank_is_told_how_to_write_it(client: httpx.AsyncClient) -> None:
+    answer = await post(client, '{"name": "a", "numberOfParts": 1, "madeAt": "2026-01-31T12:00:00 01:00"}')
+    (error,) = assert_problem(answer, 422, "invalid-request")["errors"]
+    assert (error["pointer"], "%2B" in error["message"]) == ("/madeAt", True)
+
+
 @pytest.mark.parametrize("body", ["[]", '"text"', "7", "null"])
 async def test_a_body_that_is_no_object_is_422(client: httpx.AsyncClient, body: str) -> None:
     assert_problem(await post(client, body), 422, "invalid-request")

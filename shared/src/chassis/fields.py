@@ -19,6 +19,8 @@ _RFC3339 = re.compile(
     r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)",
     re.ASCII,
 )
+# What is left of "+01:00" in a query where the plus was not encoded.
+_LOST_PLUS = re.compile(r".+:\d\d(\.\d+)? \d\d:\d\d", re.ASCII)
 _INTEGER = re.compile(r"-?\d{1,18}", re.ASCII)
 
 
@@ -27,6 +29,8 @@ def _parse_time(value: Any) -> Any:
         if value.tzinfo is None:
             raise ValueError("must carry an offset from UTC")
         return value
+    if isinstance(value, str) and _LOST_PLUS.fullmatch(value):
+        raise ValueError("must be an RFC 3339 time with an offset, whose + is written %2B in a query")
     if not isinstance(value, str) or not _RFC3339.fullmatch(value):
         raise ValueError("must be an RFC 3339 time with an offset, such as 2026-01-31T12:00:00Z")
     text = re.sub(r"(\.\d{6})\d+", r"\1", value.upper())
