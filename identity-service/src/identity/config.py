@@ -67,7 +67,7 @@ class Settings(ServiceSettings):
     login_account_failures_per_day: int = Field(100, ge=1)
     login_failures_per_address_per_10_minutes: int = Field(1000, ge=1)
     login_accounts_per_address_per_10_minutes: int = Field(300, ge=1)
-    registrations_per_address_per_hour: int = Field(600, ge=1)
+    registrations_per_address_per_hour: int = Field(3000, ge=1)
     forgot_per_address_per_hour: int = Field(300, ge=1)
     forgot_per_email_per_hour: int = Field(5, ge=1)
     resets_per_address_per_hour: int = Field(600, ge=1)
