@@ -206,6 +206,11 @@ def test_details_written_where_an_error_is_raised_say_what_to_do_next() -> None:
     assert checked > 15
 
 
+def test_every_route_says_that_it_refuses_an_unknown_parameter(document: dict[str, Any]) -> None:
+    silent = [name for name, found in operations(document) if " /v1/" in name and "422" not in found["responses"]]
+    assert silent == []
+
+
 def test_a_change_of_the_document_is_deliberate(document: dict[str, Any]) -> None:
     """`make api-document` writes the copy anew: what clients rely on changes in a commit that shows it."""
     now = json.dumps(document, indent=1, ensure_ascii=False) + "\n"

@@ -7,14 +7,14 @@ from catalog.api.schemas.sync import SyncRead
 from catalog.domain.errors import SyncRunningError
 from chassis.app import service_router
 from chassis.auth import administrator
-from chassis.errors import ForbiddenError, UnauthenticatedError
+from chassis.errors import ForbiddenError, InvalidRequestError, UnauthenticatedError
 from chassis.mongo import StoreUnavailableError
 from chassis.problems import problem_responses
 from chassis.tokens import InvalidTokenError
 
 router = service_router(tags=["sync"], dependencies=[Depends(administrator)])
 
-_ALWAYS = (UnauthenticatedError, InvalidTokenError, ForbiddenError, StoreUnavailableError)
+_ALWAYS = (UnauthenticatedError, InvalidTokenError, ForbiddenError, StoreUnavailableError, InvalidRequestError)
 
 
 @router.get(
