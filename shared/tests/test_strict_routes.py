@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import httpx
 import pytest
 from fastapi import Query, Request, Response
+from pydantic import BeforeValidator, Field
 
 from chassis.app import create_app, service_router
 from chassis.errors import FieldError, InvalidRequestError, UnavailableError
@@ -22,6 +23,8 @@ class Thing(RequestModel):
     number_of_parts: int
     made_at: Timestamp | None = None
     owner: Id | None = None
+    parts: Annotated[list[str], Field(min_length=1, max_length=2)] | None = None
+    note: Annotated[str, BeforeValidator(lambda value: value), Field(min_length=1, max_length=3)] | None = None
 
 
 class ThingShown(ResponseModel):
@@ -129,6 +132,23 @@ async def test_a_time_whose_plus_became_a_blank_is_told_how_to_write_it(client: 
     answer = await post(client, '{"name": "a", "numberOfParts": 1, "madeAt": "2026-01-31T12:00:00 01:00"}')
     (error,) = assert_problem(answer, 422, "invalid-request")["errors"]
     assert (error["pointer"], "%2B" in error["message"]) == ("/madeAt", True)
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ('{"name": "a", "numberOfParts": true}', "must be a valid integer"),
+        ('{"name": "a", "numberOfParts": 1, "parts": ["a", "b", "c"]}', "must have at most 2 items"),
+        ('{"name": "a", "numberOfParts": 1, "parts": []}', "must have at least 1 item"),
+        ('{"name": "a", "numberOfParts": 1, "note": "abcd"}', "must have at most 3 characters"),
+        ('{"name": "a", "numberOfParts": 1, "note": ""}', "must have at least 1 character"),
+        ("[]", "must be a JSON object"),
+    ],
+)
+async def test_a_message_speaks_of_what_was_sent(client: httpx.AsyncClient, body: str, message: str) -> None:
+    assert [e["message"] for e in assert_problem(await post(client, body), 422, "invalid-request")["errors"]] == [
+        message
+    ]
 
 
 @pytest.mark.parametrize("body", ["[]", '"text"', "7", "null"])

@@ -1,6 +1,7 @@
 """Problem documents as answers of a FastAPI application, and how its documentation shows them."""
 
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -79,6 +80,12 @@ def _message(error: Mapping[str, Any]) -> str:
         return text
     # Only our sentence and never `input` or `ctx`: pydantic's rendering would echo passwords back.
     text = str(error.get("msg", "is not valid")).removeprefix("Value error, ")
+    if error.get("type") in ("model_attributes_type", "dict_type"):
+        return "must be a JSON object"
+    # To those who sent it a text has characters and no items, and what it was after our validation says nothing.
+    text = re.sub(r"^\w+ should ", "must ", re.sub(r" after validation, not \d+$", "", text))
+    if isinstance(error.get("input"), str) and error.get("type") in ("too_long", "too_short"):
+        text = text.replace(" item", " character")
     return text[:1].lower() + text[1:]
 
 
