@@ -47,7 +47,6 @@ export const messages = [
   [/^must have at most (\d+) characters$/, "pode ter no máximo {0} caracteres"],
   [/^must be an e-mail address$/, "precisa ser um endereço de e-mail"],
   [/^is one of the most common passwords$/, "é uma das senhas mais comuns"],
-  [/^is a repetition or a sequence$/, "é uma repetição ou uma sequência"],
   [/^must not be the e-mail address, the name or the name of this service$/, "não pode ser o e-mail, o nome nem o nome deste serviço"],
   [/^must not be blank$/, "não pode ficar em branco"],
   [/^must not contain control characters/, "não pode ter caracteres de controle"],
