@@ -214,3 +214,44 @@ def test_a_worker_fills_an_empty_catalog_within_seconds(
             time.sleep(0.05)
         metrics = httpx.get(f"http://127.0.0.1:{ops_port}/metrics", trust_env=False).text
         assert 'sync_runs_total{outcome="succeeded",routine="genres"} 1.0' in metrics
+
+
+@pytest.mark.timeout(240)
+def test_a_worker_that_is_killed_is_succeeded_where_it_was(
+    settings: Settings, simulator: Any, tmp_path: Path, free_ports: Any
+) -> None:
+    # A walk of some 24 pages takes seconds, so that there is a time to kill in.
+    ports = dict(zip(("killed", "next"), free_ports(2), strict=True))
+    slow = environment(settings, CATALOG_TMDB_REQUESTS_PER_SECOND="5")
+    subprocess.run([sys.executable, "-m", "catalog", "migrate"], env=slow, check=True, capture_output=True)
+
+    def walked() -> int:
+        return len([r for r in simulator.requests("/3/discover/movie") if r["query"].get("include_adult") == "false"])
+
+    with MongoClient[dict[str, Any]](settings.database_url.get_secret_value()) as mongo:
+        movies = mongo.get_default_database()["movies"]
+
+        def wait_until_held(count: int, seconds: float) -> None:
+            deadline = time.monotonic() + seconds
+            while movies.estimated_document_count() < count:
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+
+        env = {**slow, "CATALOG_OPS_PORT": str(ports["killed"])}
+        with (tmp_path / "killed").open("wb") as output:
+            killed = subprocess.Popen(
+                [sys.executable, "-m", "catalog", "worker"], env=env, stdout=output, stderr=output
+            )
+        try:
+            wait_until_held(180, 90)
+        finally:
+            killed.kill()
+            killed.wait()
+        first, stored = walked(), movies.estimated_document_count()
+        with started("worker", {**slow, "CATALOG_OPS_PORT": str(ports["next"])}, tmp_path / "next"):
+            # The lease of the killed one has to run out first.
+            wait_until_held(simulator.total(), 120)
+    pages = -(-simulator.total() // 20)
+    # What was under way, one batch of eight at most, is fetched again; nothing that was stored is.
+    assert walked() - first <= pages - stored // 20 + 8
+    assert first < pages

@@ -119,6 +119,7 @@ FAULTS: list[tuple[str, dict[str, Any], str]] = [
     ("error", {"status": 404}, "tmdb-not-found"),
     ("html", {"status": 502}, "tmdb-unavailable"),
     ("html", {"status": 200}, "tmdb-malformed"),
+    ("html", {"status": 404}, "tmdb-malformed"),
     ("slow", {"seconds": 5}, "tmdb-timeout"),
     ("hang", {}, "tmdb-timeout"),
     ("hang", {"after_headers": True}, "tmdb-timeout"),

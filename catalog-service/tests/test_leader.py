@@ -62,6 +62,7 @@ async def test_a_late_write_is_refused(resources: Any, movie: Any) -> None:
         with pytest.raises(LeaseLostError):
             await late
     await resources.movie_writer.save_all([movie(1, 28, title="Late")], now, old)
+    assert await resources.movie_writer.withdraw([1], now, old) == 0
 
     assert (await resources.movies.find(1)).movie.title == "New"
     assert await resources.genres.all() == {}

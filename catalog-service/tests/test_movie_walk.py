@@ -236,61 +236,6 @@ async def test_rows_that_cannot_be_read_are_counted(resources: Any, fence: int, 
     assert changes["inserted"] + changes["skipped"] >= simulator.total()
 
 
-async def test_changes_are_followed_and_what_is_gone_is_withdrawn(
-    resources: Any, fence: int, simulator: Any, person: Any, client: Any
-) -> None:
-    film = {
-        "id": 900002,
-        "title": "Before",
-        "release_date": "2020-01-01",
-        "original_language": "en",
-        "genre_ids": [28],
-        "popularity": 3.0,
-        "vote_average": 5.0,
-        "vote_count": 1,
-    }
-    simulator.put_film(film)
-    simulator.put_film({**film, "id": 900003})
-    sync = create_movie_sync(resources)
-    await sync.run(fence)
-
-    simulator.put_film({**film, "title": "After"})
-    simulator.remove_film(900003)
-    await sync.run(fence)
-
-    assert (await resources.movies.find(900002)).movie.title == "After"
-    assert (await resources.movies.find(900003)).movie is None
-    reader = person(28)
-    assert (await client.get("/v1/movies/900003", headers=reader.headers)).status_code == 404
-    listed = await client.get("/v1/movies?title=before", headers=reader.headers)
-    assert listed.json()["data"] == []
-    state = await resources.states.state(Routine.MOVIES)
-    assert (state.changes["refreshed"], state.changes["withdrawn"]) >= (1, 1)
-    simulator.remove_film(900002)
-
-
-async def test_what_is_old_is_fetched_again_and_what_is_too_old_is_purged(
-    resources: Any, fence: int, simulator: Any
-) -> None:
-    sync = create_movie_sync(resources)
-    await sync.run(fence)
-    movies = resources.mongo.database["movies"]
-    old, too_old, gone = [d["_id"] for d in await movies.find({}, {"title": 1}).limit(3).to_list()]
-    now = datetime.now(UTC)
-    await movies.update_one({"_id": old}, {"$set": {"fetchedAt": now - timedelta(days=151), "overview": "stale"}})
-    await movies.update_one({"_id": too_old}, {"$set": {"fetchedAt": now - timedelta(days=176)}})
-    await movies.update_one({"_id": gone}, {"$set": {"fetchedAt": now - timedelta(days=176)}})
-    simulator.fault("malformed-rows", path=f"/3/movie/{too_old}", every=1)
-    simulator.fault("error", status=404, path=f"/3/movie/{gone}")
-
-    await sync.run(fence)
-
-    assert (await resources.movies.find(old)).movie.overview != "stale"
-    assert (await resources.movies.find(gone)).movie is None
-    fresh = await movies.find_one({"_id": old})
-    assert fresh["fetchedAt"] > now - timedelta(minutes=1)
-
-
 async def test_only_what_has_changed_is_written(resources: Any, fence: int, simulator: Any) -> None:
     sync = create_movie_sync(resources)
     await sync.run(fence)

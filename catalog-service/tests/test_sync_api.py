@@ -6,32 +6,35 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from catalog.domain.sync import Routine
 from catalog.factory import create_genre_sync, create_movie_sync
 from catalog.jobs.leader import Leader
 from catalog.jobs.synchronization import Synchronization, SyncMetrics
+from catalog.services.genre_sync import GenreSync
+from catalog.storage.leases import Held
 from chassis.deadlines import stop
 from chassis.metrics import new_registry
 from chassis.testing.http import assert_problem
 
 
-def synchronization(resources: Any) -> Synchronization:
+def synchronization(resources: Any, registry: CollectorRegistry) -> Synchronization:
     return Synchronization(
         create_genre_sync(resources),
         create_movie_sync(resources),
         resources.states,
         resources.genres,
         resources.revisions,
-        SyncMetrics(new_registry()),
+        SyncMetrics(registry),
         resources.clock,
     )
 
 
 @asynccontextmanager
-async def working(resources: Any, name: str = "worker") -> Any:
+async def working(resources: Any, name: str = "worker", registry: CollectorRegistry | None = None) -> Any:
     """A worker that synchronises as long as the block runs."""
-    leader = Leader(resources.leases, "sync", name, synchronization(resources).lead)
+    leader = Leader(resources.leases, "sync", name, synchronization(resources, registry or new_registry()).lead)
     task = asyncio.create_task(leader.run())
     try:
         yield
@@ -165,6 +168,19 @@ async def test_a_failure_is_shown_and_tried_again(
     shown = (await client.get("/v1/sync", headers=admin.headers)).json()["genres"]
     assert (shown["consecutiveFailures"], shown["lastError"]["code"]) == (0, "tmdb-throttled")
     assert shown["totalFailures"] >= 2
+
+
+async def test_a_routine_that_is_cancelled_by_nobody_ends_the_leading_and_not_only_itself(
+    hasty: Any, monkeypatch: Any
+) -> None:
+    async def cancelled(self: GenreSync, fence: int) -> None:
+        raise asyncio.CancelledError
+
+    monkeypatch.setattr(GenreSync, "run", cancelled)
+
+    async with asyncio.timeout(20):
+        with pytest.raises(RuntimeError, match="by nobody"):
+            await synchronization(hasty, new_registry()).lead(Held("sync", 1))
 
 
 @pytest.mark.parametrize("body", ["{}", "x"])

@@ -2,8 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
@@ -17,6 +18,7 @@ from catalog.storage.leases import Held
 from catalog.storage.revisions import RevisionRepository
 from catalog.storage.sync_states import SyncStateRepository
 from chassis.clock import Clock
+from chassis.deadlines import stop
 
 _log = logging.getLogger(__name__)
 
@@ -69,11 +71,9 @@ class Synchronization:
                 self._metrics.succeeded_at.labels(routine.value).set(checked_at.timestamp())
         # Nobody knows what the last holder wrote and did not tell.
         await self._revisions.advance(movies=True, genres=True)
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._take_requests())
-            group.create_task(self._keep_counts())
-            for routine, due, run, interval in routines:
-                group.create_task(self._repeat(routine, due, run, interval, held.fence))
+        parts = [self._take_requests(), self._keep_counts()]
+        parts += [self._repeat(*routine, held.fence) for routine in routines]
+        await _together(parts)
 
     async def _take_requests(self) -> None:
         while True:
@@ -139,3 +139,20 @@ class Synchronization:
                     await self._revisions.advance(genres=True)
                 counted = present
             await asyncio.sleep(_RECOUNT_SECONDS)
+
+
+async def _together(parts: Sequence[Coroutine[Any, Any, None]]) -> None:
+    """Do all of these, none of which ends, until cancelled or until one fails. Raises what that raises.
+
+    Not a task group, which takes a part that was cancelled for one that has ended well: a cancellation that comes from
+    nobody, as libraries have been seen to let out, would stop a routine for ever and leave the others as they are.
+    """
+    tasks = [asyncio.create_task(part) for part in parts]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            if task.cancelled():
+                raise RuntimeError("a part of the synchronisation was cancelled by nobody")
+            task.result()
+    finally:
+        await stop(*tasks)

@@ -36,14 +36,12 @@ class Refreshed:
 
     refreshed: int = 0
     withdrawn: int = 0
-    purged: int = 0
     skipped: int = 0
 
     def counts(self) -> dict[str, int]:
         return {
             "refreshed": self.refreshed,
             "withdrawn": self.withdrawn,
-            "purged": self.purged,
             "skippedDetails": self.skipped,
         }
 
@@ -64,11 +62,10 @@ class MovieRefresh:
         self._clock = clock
 
     async def run(self, fence: int) -> dict[str, int]:
-        """Follow the changes, fetch what is old, purge what is too old. Raises `TmdbError` and `LeaseLostError`."""
+        """Follow the changes and fetch what is old. Raises `TmdbError` and `LeaseLostError`."""
         done = Refreshed()
         await self._follow_changes(fence, done)
         await self._fetch_old(fence, done)
-        await self._purge(fence, done)
         _log.info("movies refreshed", extra=done.counts())
         return done.counts()
 
@@ -150,13 +147,16 @@ class MovieRefresh:
             await self._movies.save_all(movies, now, fence)
             done.refreshed += len(movies)
         if gone:
-            done.withdrawn += await self._movies.withdraw(gone, now)
+            done.withdrawn += await self._movies.withdraw(gone, now, fence)
         if movies or gone:
             await self._revisions.advance(movies=True)
         await self._states.note(Routine.MOVIES, memory, progress, fence)
 
-    async def _purge(self, fence: int, done: Refreshed) -> None:
+    async def purge(self, fence: int) -> dict[str, int]:
+        """Delete what could not be fetched again in time; counts of movies. Raises `LeaseLostError`."""
         await self._states.require(Routine.MOVIES, fence)
-        done.purged = await self._movies.purge(self._clock() - PURGED_AFTER)
-        if done.purged:
+        purged = await self._movies.purge(self._clock() - PURGED_AFTER)
+        if purged:
+            _log.warning("movies purged", extra={"purged": purged})
             await self._revisions.advance(movies=True)
+        return {"purged": purged}

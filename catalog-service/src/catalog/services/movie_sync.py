@@ -2,6 +2,7 @@
 
 from datetime import datetime, timedelta
 
+from catalog.clients.tmdb.errors import TmdbError
 from catalog.domain.sync import Routine
 from catalog.services.movie_refresh import MovieRefresh
 from catalog.services.movie_walk import MovieWalk
@@ -48,6 +49,18 @@ class MovieSync:
 
         Raises `TmdbError` and `LeaseLostError`.
         """
+        try:
+            counts = await self._fetch(fence)
+        except (TmdbError, ExceptionGroup):
+            # TMDB's terms hold also while it gives us nothing, and then most of all: it may have ended our permission.
+            await self._refresh.purge(fence)
+            raise
+        counts |= await self._refresh.purge(fence)
+        now = self._clock()
+        has_changed = any(count for name, count in counts.items() if name not in _NO_CHANGE)
+        await self._states.succeed(Routine.MOVIES, now, now + self.interval, counts if has_changed else None, fence)
+
+    async def _fetch(self, fence: int) -> dict[str, int]:
         memory = await self._states.memory(Routine.MOVIES)
         walked_at: datetime | None = memory.get("walkedAt")
         counts: dict[str, int] = {}
@@ -57,9 +70,7 @@ class MovieSync:
             await self._states.note(Routine.MOVIES, noted, {"phase": "changes"}, fence)
         if walked_at is not None:
             counts |= await self._refresh.run(fence)
-        now = self._clock()
-        has_changed = any(count for name, count in counts.items() if name not in _NO_CHANGE)
-        await self._states.succeed(Routine.MOVIES, now, now + self.interval, counts if has_changed else None, fence)
+        return counts
 
     def _walk_is_due(self, memory: Document, walked_at: datetime | None) -> bool:
         if walked_at is None or memory.get("walk") or memory.get("wanted"):

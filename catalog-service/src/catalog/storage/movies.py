@@ -204,14 +204,15 @@ class MovieWriter:
             return {keys[entry["index"]] for entry in refused}
         return set()
 
-    async def withdraw(self, ids: Sequence[int], now: datetime) -> int:
+    async def withdraw(self, ids: Sequence[int], now: datetime, fence: int) -> int:
         """TMDB has these no longer: they are in no list from now on; how many that is news about.
 
-        Without genres a movie is permitted to nobody, so that no query needs another condition.
+        Without genres a movie is permitted to nobody, so that no query needs another condition. What a later holder
+        has written stays.
         """
         result = await self._movies.update_many(
-            {"_id": {"$in": list(ids)}, "withdrawnAt": None},
-            {"$set": {"genreIds": [], "withdrawnAt": now, "fetchedAt": now}},
+            {"_id": {"$in": list(ids)}, "withdrawnAt": None, "fence": {"$lte": fence}},
+            {"$set": {"genreIds": [], "withdrawnAt": now, "fetchedAt": now, "fence": fence}},
         )
         return result.modified_count
 

@@ -85,7 +85,9 @@ class TmdbClient:
             base_url=base_url,
             # The query form of the key would end up in logs.
             headers={"authorization": f"Bearer {token}", "accept": "application/json"},
-            timeout=httpx.Timeout(patience.seconds, connect=min(5.0, patience.seconds)),
+            # One clock only, that of `_once`: where two run out in the same turn of the loop, which happens to a busy
+            # process, a cancellation was seen to come out in place of a time-out.
+            timeout=httpx.Timeout(None),
             limits=httpx.Limits(max_connections=20, max_keepalive_connections=20),
             follow_redirects=False,
             transport=transport,
@@ -172,10 +174,10 @@ class TmdbClient:
     async def _once(self, path: str, query: Mapping[str, str], etag: str | None) -> tuple[Any, str | None] | None:
         headers = {"if-none-match": etag} if etag else {}
         try:
-            # The library's time-out starts anew with every chunk; this one is for the whole answer.
+            # For the whole answer; the library's own time-out would start anew with every chunk.
             async with asyncio.timeout(self._patience.seconds):
                 answer = await self._traced_get(path, query, headers)
-        except (TimeoutError, httpx.TimeoutException) as error:
+        except TimeoutError as error:
             raise TmdbTimeoutError(f"no answer within {self._patience.seconds:g} s") from error
         except httpx.DecodingError as error:
             raise TmdbMalformedError("an answer whose content coding is broken") from error
@@ -200,11 +202,13 @@ def _raise_for_status(answer: httpx.Response) -> None:
     status = answer.status_code
     if status == 200:
         return
-    message = f"HTTP {status}{_status_message(answer)}"
+    told = _status_message(answer)
+    message = f"HTTP {status}{told}"
     if status in (401, 403):
         raise TmdbRefusedError(message)
     if status == 404:
-        raise TmdbNotFoundError(message)
+        # Whoever stands between may not find TMDB itself; only TMDB can say that a movie is no more.
+        raise TmdbNotFoundError(message) if told else TmdbMalformedError(message)
     if status == 429:
         raise TmdbThrottledError(message, _retry_after(answer.headers.get("retry-after")))
     if status >= 500 and status != 501:
