@@ -9,8 +9,10 @@ import pytest
 from aio_pika.abc import AbstractChannel
 from lab import clocks
 from lab import shop as program
-from lab.bench import Bench
+from lab.bench import Bench, note
 from sqlalchemy import select
+
+from chassis.events import topology
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -75,16 +77,24 @@ def test_t22_a_consumer_killed_between_write_and_acknowledgement_applies_once(sh
     assert verdict.duplicates > 0
 
 
-def test_t4_a_frozen_relay_loses_its_shard_and_its_late_batch_changes_nothing(shop: Bench) -> None:
+@pytest.mark.parametrize(
+    ("lock_seconds", "frozen_seconds", "bound"), [(3, 0, 15), pytest.param(30, 60, 35, marks=pytest.mark.soak)]
+)
+def test_t4_a_frozen_relay_loses_its_shard_and_its_late_batch_changes_nothing(
+    shop: Bench, lock_seconds: int, frozen_seconds: float, bound: float
+) -> None:
     shop.program("consumer").wait_ready()
     shop.wait_consumers(1)
     shop.write(200, orders=5)
-    frozen = shop.program("relay", **{"publish-pause": 0.05, "lock-seconds": 3}).wait_ready()
+    frozen = shop.program("relay", **{"publish-pause": 0.05, "lock-seconds": lock_seconds}).wait_ready()
     shop.until(lambda: shop.judge().delivered > 5, 20, "the first events")
     frozen.pause()
-    shop.program("relay", **{"lock-seconds": 3})
-    seconds = shop.until(lambda: shop.judge().waiting == 0, 15, "the other relay takes over")
+    thaws_at = time.monotonic() + frozen_seconds
+    shop.program("relay", **{"lock-seconds": lock_seconds})
+    seconds = shop.until(lambda: shop.judge().waiting == 0, bound, "the other relay takes over")
     assert seconds > 1, "the frozen relay held no shard"
+    note(f"a frozen relay's shard was taken over after {seconds:.1f} s, lock of {lock_seconds} s")
+    time.sleep(max(0.0, thaws_at - time.monotonic()))
     frozen.resume()
     shop.settle(20)
 
@@ -126,15 +136,17 @@ def test_t33_a_replica_whose_clock_is_wrong_is_not_ready_and_does_no_harm(shop: 
     ]
 
 
-def test_t25_an_event_that_kills_its_process_is_parked_and_the_others_are_applied(shop: Bench) -> None:
-    shop.quick = {"limit": 4}
+@pytest.mark.parametrize("limit", [4, pytest.param(topology.DELIVERY_LIMIT, marks=pytest.mark.soak)])
+def test_t25_an_event_that_kills_its_process_is_parked_and_the_others_are_applied(shop: Bench, limit: int) -> None:
+    shop.quick = {"limit": limit}
     shop.write(30, orders=10)
     shop.program("relay").wait_ready()
+    shop.until(lambda: shop.judge().waiting == 0, 20, "all published")
     consumer = shop.program("consumer", **{"exit-on": "order/3"})
     starts = 1
-    while shop.depth(shop.spec.parked_queue) == 0 or shop.judge().waiting:
-        assert starts <= 12, "it is delivered again and again"
+    while shop.depth(shop.spec.parked_queue) == 0:
         if not consumer.is_running:
+            assert starts <= limit, "it is delivered again and again"
             consumer.start()
             starts += 1
         time.sleep(0.1)
@@ -147,7 +159,7 @@ def test_t25_an_event_that_kills_its_process_is_parked_and_the_others_are_applie
 
 @pytest.mark.soak
 def test_t26_a_replay_that_is_killed_can_be_run_again(shop: Bench) -> None:
-    shop.write(500, orders=200)
+    shop.write(1000, orders=200)
     shop.program("relay").wait_ready()
     shop.until(lambda: shop.judge().waiting == 0, 20, "all published")
 
@@ -159,8 +171,9 @@ def test_t26_a_replay_that_is_killed_can_be_run_again(shop: Bench) -> None:
 
     with contextlib.suppress(TimeoutError):
         shop.on_channel(park)
+    assert shop.depth(shop.spec.parked_queue) == 1000
     replay = shop.program("replay")
-    shop.until(lambda: shop.depth(shop.spec.parked_queue) < 450, 20, "the replay has begun")
+    shop.until(lambda: shop.depth(shop.spec.parked_queue) < 900, 20, "the replay has begun")
     replay.kill()
     left = shop.depth(shop.spec.parked_queue)
     assert left > 0

@@ -4,7 +4,6 @@ import asyncio
 import time
 from collections.abc import Callable
 
-import aio_pika
 import pytest
 from aio_pika.abc import AbstractChannel
 from lab import shop as program
@@ -13,6 +12,7 @@ from lab.servers import Servers
 from sqlalchemy import select
 
 from chassis import context
+from chassis.events.publisher import Publisher, PublishError
 from chassis.sql import Database
 
 pytestmark = pytest.mark.timeout(240)
@@ -28,7 +28,7 @@ def _delete(queue: str) -> Callable[[AbstractChannel], object]:
 TRACE = "5b8aa5a2d2c872e8321cf37308d69df2"
 
 
-async def _latencies(shop: Bench, database: Database, seconds: float) -> list[float]:
+async def _latencies(shop: Bench, database: Database, seconds: float, rate: float) -> list[float]:
     """How long single changes take, one after the other; all of one trace."""
     context.traceparent.set(f"00-{TRACE}-051581bf3cb55c13-01")
     found = []
@@ -38,21 +38,33 @@ async def _latencies(shop: Bench, database: Database, seconds: float) -> list[fl
         number, amount = shop.random.randrange(40), shop.random.randrange(1000)
         await database.transaction(lambda s, n=number, a=amount: program.change_order(s, n, a))
         found.append(time.monotonic() - began)
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(1 / rate)
     return sorted(found)
 
 
-def test_t7_t8_t40_writes_go_on_while_the_broker_is_dead_and_all_arrives_after(shop: Bench, servers: Servers) -> None:
+@pytest.mark.parametrize(
+    ("seconds", "rate"),
+    [(8, 100), pytest.param(60, 30, marks=pytest.mark.soak), pytest.param(600, 5, marks=pytest.mark.soak)],
+)
+@pytest.mark.timeout(900)
+def test_t7_t8_t40_writes_go_on_while_the_broker_is_dead_and_all_arrives_after(
+    shop: Bench, servers: Servers, seconds: float, rate: float
+) -> None:
     shop.start(relays=2, consumers=2)
-    before = shop.with_database(lambda database: _latencies(shop, database, 2))
-    writer = shop.program("writer", rate=100)
+    before = shop.with_database(lambda database: _latencies(shop, database, 3, rate))
+    writer = shop.program("writer", rate=rate)
     time.sleep(1)
     servers["rabbitmq"].kill()
-    during = shop.with_database(lambda database: _latencies(shop, database, 8))
+    during = shop.with_database(lambda database: _latencies(shop, database, seconds, rate))
     writer.end()
+    delivered = shop.judge().delivered
     servers.restart("rabbitmq")
+    first = shop.until(lambda: shop.judge().delivered > delivered, 30, "the first event")
     verdict = shop.settle(90)
-    assert verdict.settled_after <= 60
+    last = first + verdict.settled_after
+    note(f"broker dead for {seconds} s: {verdict.committed} events, the first {first:.1f} s and all {last:.1f} s after")
+    assert first <= 10
+    assert last <= 60
     traced = shop.mongo[shop.name]["deliveries"].distinct("event", {"trace": TRACE})
     assert len(traced) == len(before) + len(during), "the trace goes on behind the broker"
     assert during[len(during) * 95 // 100] < max(0.05, 4 * before[len(before) * 95 // 100])
@@ -79,8 +91,12 @@ def test_t9_a_frozen_broker_loses_no_publish(shop: Bench, servers: Servers) -> N
     shop.start()
     writer = shop.program("writer", rate=60)
     time.sleep(1)
+    accepted = shop.consumer_link.accepted
     servers["rabbitmq"].pause()
-    time.sleep(15)
+    thaws_at = time.monotonic() + 50
+    noticed = shop.until(lambda: shop.consumer_link.accepted > accepted, 35, "the connection is given up")
+    note(f"a frozen broker was noticed after {noticed:.1f} s")
+    time.sleep(thaws_at - time.monotonic())
     servers["rabbitmq"].resume()
     time.sleep(1)
     writer.end()
@@ -102,10 +118,25 @@ def test_t12_an_alarm_blocks_publishers_only(shop: Bench, servers: Servers) -> N
         shop.write(30)
         time.sleep(6)
         assert shop.judge().waiting > 0, "the broker was to block publishers"
+        took = shop.on_channel(lambda _: _refused_publish(shop))
     finally:
         servers.rabbitmqctl("set_vm_memory_high_watermark", "absolute", "512MB")
     shop.settle(30)
     assert delivered < 20
+    assert took <= 6, "who publishes must not wait for the end of the alarm"
+
+
+async def _refused_publish(shop: Bench) -> float:
+    """How long a publish takes to fail on a connection that is there."""
+    publisher = Publisher(shop.broker_url, "a handler", program.TOPOLOGY)
+    await publisher.connect()
+    began = time.monotonic()
+    with pytest.raises(PublishError):
+        # Where nobody looks at it: the broker may yet take it.
+        await publisher.publish("", shop.spec.retry_queue("600s"), b"{}", message_id="late", headers={})
+    took = time.monotonic() - began
+    await publisher.aclose()
+    return took
 
 
 def test_t14_events_wait_while_their_queue_is_gone_and_the_relay_brings_it_back(shop: Bench) -> None:
@@ -181,12 +212,18 @@ def test_t17_a_queue_with_other_arguments_causes_no_storm_and_heals_when_correct
 
     shop.on_channel(spoil)
     shop.write(20)
-    before = shop.consumer_link.accepted + shop.broker_link.accepted
+    links = (shop.consumer_link, shop.broker_link)
+    before = [link.accepted for link in links]
     time.sleep(10)
-    attempts = shop.consumer_link.accepted + shop.broker_link.accepted - before
+    attempts = [link.accepted - then for link, then in zip(links, before, strict=True)]
+    said = shop.programs[1].log.read_text()
     shop.on_channel(_delete(shop.spec.name))
     shop.settle(40)
-    assert attempts <= 20, "two connections, less than one attempt a second each"
+    # The consumer has a connection for what it consumes and one for copies.
+    assert attempts[0] <= 20, "less than one attempt a second for each connection"
+    assert attempts[1] == 0, "a refused declaration must not cost the relay its connection"
+    assert "PRECONDITION_FAILED" in said
+    assert shop.spec.name in said
 
 
 def test_t24_an_event_that_cannot_be_applied_climbs_the_ladder_alone(shop: Bench) -> None:
@@ -198,6 +235,15 @@ def test_t24_an_event_that_cannot_be_applied_climbs_the_ladder_alone(shop: Bench
     with shop.engine.connect() as connection:
         events = connection.execute(select(program.ledger).where(program.ledger.c.aggregate == "order/3")).all()
     shop.until(lambda: shop.depth(shop.spec.parked_queue) == len(events), 60, "each is parked, once")
+    refusals = shop.mongo[shop.name]["refusals"]
+    for event in events:
+        at = [row["at"] for row in refusals.find({"event": event.event_id}).sort("at")]
+        assert len(at) == 7 * 3, "at once three times, then on each of six rungs"
+        pauses = [at[n] - at[n - 1] for n in range(3, 21, 3)]
+        assert all(pause >= least for pause, least in zip(pauses, (0.2, 0.2, 0.4, 0.4, 0.6, 0.6), strict=True)), pauses
+    lags = shop.lags(but="order/3")
+    note(f"events beside one that fails: p99 {lags[len(lags) * 99 // 100]:.2f} s")
+    assert lags[len(lags) * 99 // 100] <= 2
 
 
 @pytest.mark.soak
@@ -205,8 +251,12 @@ def test_t28_a_store_killed_or_frozen_costs_no_delivery_attempt(shop: Bench, ser
     shop.start(consumers=2)
     writer = shop.program("writer", rate=60)
     time.sleep(1)
+    consumers = shop.programs[1:3]
     servers["mongo"].pause()
-    time.sleep(8)
+    thaws_at = time.monotonic() + 60
+    noticed = shop.until(lambda: all("store unavailable" in c.log.read_text() for c in consumers), 20, "noticed")
+    note(f"a frozen store was noticed after {noticed:.1f} s")
+    time.sleep(thaws_at - time.monotonic())
     servers["mongo"].resume()
     time.sleep(1)
     servers["mongo"].kill()
@@ -215,6 +265,8 @@ def test_t28_a_store_killed_or_frozen_costs_no_delivery_attempt(shop: Bench, ser
     writer.end()
     shop.settle(60)
     assert shop.depth(shop.spec.parked_queue) == 0
+    assert not any("will be retried" in consumer.log.read_text() for consumer in consumers), "an outage was counted"
+    assert [consumer.starts for consumer in consumers] == [1, 1]
 
 
 def test_t29_a_database_killed_during_commits_keeps_state_and_outbox_together(shop: Bench, servers: Servers) -> None:
@@ -224,11 +276,12 @@ def test_t29_a_database_killed_during_commits_keeps_state_and_outbox_together(sh
         time.sleep(1.5)
         servers["mariadb"].kill()
         servers.restart("mariadb")
-    time.sleep(1)
+        restarted = time.time()
+        seconds = shop.until(lambda at=restarted: shop.newest_delivered() > at, 20, "a change after it has arrived")
+        note(f"events {seconds:.1f} s after the database was back")
+        assert seconds <= 10
     writer.end()
-    recovered = time.monotonic()
-    verdict = shop.settle(40)
-    assert time.monotonic() - recovered < 20
+    verdict = shop.settle(20)
     with shop.engine.connect() as connection:
         orders = {f"order/{row.id}": row.revision for row in connection.execute(select(program.orders))}
         ledger = connection.execute(select(program.ledger)).all()
@@ -236,29 +289,3 @@ def test_t29_a_database_killed_during_commits_keeps_state_and_outbox_together(sh
     assert {(row.aggregate, row.revision) for row in ledger} == {
         (key, revision) for key, last in orders.items() for revision in range(1, last + 1)
     }
-
-
-def test_t31_what_is_no_event_is_parked_and_the_consumer_goes_on(shop: Bench) -> None:
-    shop.start()
-    good = b'{"specversion":"1.0"}'
-    bodies = [
-        b"",
-        b"{",
-        b"null",
-        good,
-        b'{"specversion":"1.0","data":{"revision":NaN}}',
-        b"x" * 1024 * 1024,
-        b"\xff\xfe",
-    ]
-
-    async def send(channel: AbstractChannel) -> None:
-        for body in bodies:
-            await channel.default_exchange.publish(aio_pika.Message(body), shop.spec.name)
-        headers = {"cloudEvents:specversion": "1.0", "cloudEvents:type": program.CHANGED}
-        await channel.default_exchange.publish(aio_pika.Message(b"{}", headers=headers), shop.spec.name)
-
-    shop.on_channel(send)
-    shop.write(20)
-    shop.settle(20)
-    shop.until(lambda: shop.depth(shop.spec.parked_queue) == len(bodies) + 1, 10, "all of them parked")
-    assert shop.programs[1].starts == 1

@@ -13,7 +13,8 @@ import httpx
 import pytest
 from lab.bench import note, seed
 from lab.nemesis import Nemesis
-from lab.suite import Load, Monitor, Subscribers, Suite, measure, running_suite
+from lab.people import Leavers, Load, Subscribers
+from lab.suite import Monitor, Suite, measure, running_suite
 from sqlalchemy import create_engine, text
 from suite_client import Person, until
 
@@ -27,6 +28,17 @@ pytestmark = [pytest.mark.timeout(400), pytest.mark.soak]
 
 # Answered by another service: identity-service knows ended sessions by itself, only the gateway's deny-list does here.
 _NOT_IDENTITYS = "/v1/packages"
+_BREAKABLE = (
+    "gateway",
+    "identity-api",
+    "identity-worker",
+    "subscription-api",
+    "subscription-worker",
+    "catalog-api",
+    "catalog-worker",
+    "watch-api",
+    "watch-worker",
+)
 
 
 @pytest.fixture(scope="module")
@@ -101,15 +113,29 @@ def test_random_faults_lose_nothing_and_apply_nothing_twice(
 ) -> None:
     chosen = seed()
     subscribers = Subscribers(people, packages, chosen)
+    leavers = Leavers([suite.someone(number % 3) for number in range(6)], packages[0])
+    tokens = [dict(person.headers) for person in leavers.people]
+    seconds = 180 if os.environ.get("FAULTS_SOAK") else 25
     with suite.without_sweep(), Monitor(suite) as monitor:
         subscribers.start()
-        nemesis = Nemesis(suite, chosen)
-        nemesis.run(180 if os.environ.get("FAULTS_SOAK") else 25)
+        leavers.start(seconds / (len(leavers.people) + 1))
+        nemesis = Nemesis(suite.servers, [suite.replicas(name) for name in _BREAKABLE], suite.links, chosen)
+        nemesis.run(seconds)
         subscribers.stop()
+        leavers.stop()
         nemesis.heal()
         settled = suite.wait_equal([person.id for person in people], 60)
-    note(f"faults {nemesis.done}, {subscribers.acknowledged} changes, settled after {settled:.1f} s")
+    note(
+        f"seed {chosen}: faults {nemesis.done}, {subscribers.acknowledged} changes, {subscribers.refused} answers said "
+        f"later, settled after {settled:.1f} s"
+    )
     assert not subscribers.wrong, "\n".join([*subscribers.wrong[:5], *suite.errors("subscription-api")])
+    assert not leavers.wrong, "\n".join([*leavers.wrong, *suite.errors("identity-api")])
+    gone = [person.id for person in leavers.people]
+    nothing = {"subscriptions": 0, "watched": 0}
+    until(lambda: suite.remains(gone) == nothing, 60, f"everything of {gone} is erased")
+    for client in suite.clients:
+        assert {client.get(_NOT_IDENTITYS, headers=token).status_code for token in tokens} == {401}
     assert not monitor.went_back
     assert suite.parked() == 0
     _assert_acknowledged_changes_are_there(suite, subscribers)

@@ -9,6 +9,7 @@ import random
 import secrets
 import sys
 import time
+import uuid
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -230,6 +231,18 @@ class Bench:
                 aggregates.setdefault(owners[row["event"]], []).append(row["revision"])
         return [key for key, revisions in aggregates.items() if revisions != sorted(revisions)]
 
+    def newest_delivered(self) -> float:
+        """When the newest event was made that has been delivered."""
+        rows = self.mongo[self.name]["deliveries"].find({}, {"event": 1})
+        return max((_made_at(row["event"]) for row in rows), default=0.0)
+
+    def lags(self, *, but: str) -> list[float]:
+        """Sorted seconds from event to its delivery, for all orders but one."""
+        with self.engine.connect() as connection:
+            left_out = set(connection.scalars(select(shop.ledger.c.event_id).where(shop.ledger.c.aggregate == but)))
+        rows = self.mongo[self.name]["deliveries"].find({}, {"event": 1})
+        return sorted(_made_at(row["_id"]) - _made_at(row["event"]) for row in rows if row["event"] not in left_out)
+
     def refused(self) -> int:
         """Events in the outbox that the broker would not take at least once."""
         events = shop.outbox.events
@@ -259,6 +272,11 @@ class Bench:
             change()
             assert time.monotonic() < deadline + 60, "the writer does not write"
         writer.end()
+
+
+def _made_at(identifier: uuid.UUID) -> float:
+    """The time in a UUIDv7, in seconds."""
+    return (identifier.int >> 80) / 1000
 
 
 def _free_port() -> int:

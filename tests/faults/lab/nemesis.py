@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
-from lab.proxy import TO_CLIENT, TO_SERVER
-from lab.suite import Suite
+from lab.processes import Program
+from lab.proxy import TO_CLIENT, TO_SERVER, Proxy
+from lab.servers import Servers
 
-_REPLICAS = ("subscription-api", "subscription-worker", "catalog-api", "catalog-worker", "identity-worker")
 _SERVERS = ("rabbitmq", "mariadb", "mongo")
-_LINKS = ("producers", "consumers", "mysql", "mongo")
 
 
 class Nemesis:
-    """Faults that last some seconds each; at most one at a time, so that a failure has one cause."""
+    """Faults that last some seconds each; at most one at a time, so that a failure has one cause.
 
-    def __init__(self, suite: Suite, seed: int) -> None:
-        self._suite = suite
+    `replicas` are groups of programs that do the same; each group is chosen equally often.
+    """
+
+    def __init__(
+        self, servers: Servers, replicas: Sequence[Sequence[Program]], links: Mapping[str, Proxy], seed: int
+    ) -> None:
+        self._servers = servers
+        self._replicas = replicas
+        self._links = links
         self._random = random.Random(seed)
         self.done: dict[str, int] = {}
         self.log: list[str] = []
@@ -43,21 +49,29 @@ class Nemesis:
             time.sleep(self._random.uniform(0.5, 1.5))
 
     def heal(self) -> None:
-        """Mend everything that may still be broken."""
-        for link in self._suite.links.values():
+        """Mend everything that may still be broken, and wait until those that can say so are ready."""
+        for link in self._links.values():
             link.heal()
-        for program in self._suite.servers.programs.values():
+        for program in (program for group in self._replicas for program in group):
             program.resume()
+            if program.probe:
+                program.wait_ready()
+
+    def _replica(self) -> Program:
+        return self._random.choice(self._random.choice(self._replicas))
+
+    def _link(self) -> str:
+        return self._random.choice(list(self._links))
 
     def _kill_replica(self) -> str:
-        program = self._random.choice(self._suite.replicas(self._random.choice(_REPLICAS)))
+        program = self._replica()
         program.kill()
         time.sleep(self._random.uniform(0.2, 1))
         program.start()
         return program.name
 
     def _freeze_replica(self) -> str:
-        program = self._random.choice(self._suite.replicas(self._random.choice(_REPLICAS)))
+        program = self._replica()
         program.pause()
         time.sleep(self._random.uniform(1, 5))
         program.resume()
@@ -65,28 +79,28 @@ class Nemesis:
 
     def _kill_server(self) -> str:
         name = self._random.choice(_SERVERS)
-        self._suite.servers[name].kill()
+        self._servers[name].kill()
         time.sleep(self._random.uniform(0.2, 2))
-        self._suite.servers.restart(name)
+        self._servers.restart(name)
         return name
 
     def _reset_link(self) -> str:
-        name = self._random.choice(_LINKS)
+        name = self._link()
         for _ in range(3):
-            self._suite.links[name].reset()
+            self._links[name].reset()
             time.sleep(0.3)
         return name
 
     def _blackhole_link(self) -> str:
-        name = self._random.choice(_LINKS)
+        name = self._link()
         directions = self._random.choice([{TO_SERVER}, {TO_CLIENT}, {TO_SERVER, TO_CLIENT}])
-        self._suite.links[name].blackhole(frozenset(directions))
+        self._links[name].blackhole(frozenset(directions))
         time.sleep(self._random.uniform(2, 6))
-        self._suite.links[name].heal()
+        self._links[name].heal()
         return name
 
     def _cut_link(self) -> str:
-        name = self._random.choice(_LINKS)
-        self._suite.links[name].cut_after(self._random.randrange(1, 4000))
+        name = self._link()
+        self._links[name].cut_after(self._random.randrange(1, 4000))
         time.sleep(1)
         return name

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import signal
 import subprocess
 import time
@@ -28,7 +29,7 @@ class Program:
         self._argv = list(argv)
         self.environment = dict(environment)
         self._cwd = cwd
-        self._probe = probe
+        self.probe = probe
         self._child: subprocess.Popen[bytes] | None = None
 
     @property
@@ -60,7 +61,7 @@ class Program:
     def wait_ready(self, seconds: float = 60) -> Program:
         """Return when its probe is answered."""
         deadline = time.monotonic() + seconds
-        while not probes.passes(self._probe):
+        while not probes.passes(self.probe):
             assert self.is_running, f"{self.name} ended with {self.exit_code}:\n{self.tail()}"
             assert time.monotonic() < deadline, f"{self.name} is not ready:\n{self.tail()}"
             time.sleep(0.05)
@@ -69,11 +70,11 @@ class Program:
     @property
     def is_ready(self) -> bool:
         """Whether its probe is answered now."""
-        return self.is_running and probes.passes(self._probe)
+        return self.is_running and probes.passes(self.probe)
 
     def readiness(self) -> dict[str, str]:
         """What each of its readiness checks says."""
-        answer = httpx.get(str(httpx.URL(self._probe).copy_with(path="/readyz")), trust_env=False)
+        answer = httpx.get(str(httpx.URL(self.probe).copy_with(path="/readyz")), trust_env=False)
         checks: dict[str, str] = answer.json()["checks"]
         return checks
 
@@ -133,3 +134,8 @@ class Program:
     def open_files(self) -> int:
         """How many descriptors it holds."""
         return len(list(Path(f"/proc/{self.pid}/fd").iterdir()))
+
+    def resident(self) -> int:
+        """How many bytes of memory it holds."""
+        fields = Path(f"/proc/{self.pid}/statm").read_text().split()
+        return int(fields[1]) * resource.getpagesize()

@@ -13,6 +13,7 @@ import os
 import random
 import signal
 import sys
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any
@@ -180,6 +181,7 @@ async def relay() -> None:
 def handler_of(mongo: Mongo, faults: Faults) -> Callable[[Event], Awaitable[None]]:
     projection = mongo.database["orders"]
     deliveries = mongo.database["deliveries"]
+    refusals = mongo.database["refusals"]
     replica = os.environ.get("LAB_REPLICA", "")
 
     async def apply(event: Event) -> None:
@@ -197,10 +199,9 @@ def handler_of(mongo: Mongo, faults: Faults) -> Callable[[Event], Awaitable[None
     async def handle(event: Event) -> None:
         if event.subject == faults.get("exit-on"):
             os.kill(os.getpid(), signal.SIGKILL)
-        if faults.get("raise-all") or event.subject == faults.get("raise-on"):
+        if event.subject == faults.get("raise-on"):
+            await refusals.insert_one({"_id": new_id(), "event": event.id, "at": time.time()})
             raise ValueError("this order cannot be applied")
-        if faults.random.random() < faults.get("drop", 0.0):
-            return
         async with translate_outage():
             if not faults.get("uncounted"):
                 await deliveries.insert_one(

@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-import random
 import secrets
 import threading
 import time
 import uuid
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Self
 
 import httpx
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
+from sqlalchemy import create_engine, text
 from suite_client import PASSWORD, Person, until
 from yarl import URL
 
+from chassis.sql import driver_url
 from lab.processes import Program
 from lab.proxy import Proxy
 from lab.servers import Servers, laboratory
-
-_TRANSIENT = frozenset({502, 503, 504})
 
 
 class Suite:
@@ -43,7 +42,7 @@ class Suite:
             servers.rows[name] = replace(row, env=self._through_links(row.name, row.env))
         self.gateway_urls = [plan.local_url("gateway", replica) for replica in range(plan.replicas)]
         self.clients = [self.client(url) for url in self.gateway_urls]
-        self.mongo: MongoClient[dict[str, Any]] = MongoClient(plan.mongo_url)
+        self.mongo: MongoClient[dict[str, Any]] = MongoClient(plan.mongo_url, uuidRepresentation="standard")
         self.projection = self.mongo[plan.database_name("catalog")]["entitlements"]
 
     def _through_links(self, name: str, environment: dict[str, str]) -> dict[str, str]:
@@ -179,6 +178,19 @@ class Suite:
     def workers(self) -> list[Program]:
         return self.replicas("catalog-worker")
 
+    def remains(self, user_ids: list[str]) -> dict[str, int]:
+        """What subscription-service and watch-service still hold of these users."""
+        engine = create_engine(driver_url(self.servers.plan.database_url("subscription"), "pymysql"))
+        ids = [uuid.UUID(user_id) for user_id in user_ids]
+        with engine.connect() as connection:
+            rows = connection.scalars(text("SELECT user_id FROM subscriptions")).all()
+        engine.dispose()
+        watched = self.mongo[self.servers.plan.database_name("watch")]["watched"]
+        return {
+            "subscriptions": len({bytes(row) for row in rows} & {one.bytes for one in ids}),
+            "watched": watched.count_documents({"userId": {"$in": ids}}),
+        }
+
     def parked(self) -> int:
         """Parked messages of all queues."""
         vhost = self.servers.plan.vhost
@@ -217,123 +229,6 @@ class Monitor:
                     seen[row["_id"]] = row["revision"]
             except PyMongoError:
                 continue
-
-
-class Subscribers:
-    """People who subscribe and cancel at random, each in a thread, patient with answers that say "later"."""
-
-    def __init__(self, people: list[Person], packages: list[str], seed: int) -> None:
-        self.people = people
-        self._packages = packages
-        self._stop = threading.Event()
-        self._threads = [
-            threading.Thread(target=self._live, args=(person, random.Random(seed + number)), daemon=True)
-            for number, person in enumerate(people)
-        ]
-        self.acknowledged = 0
-        self.refused = 0
-        self.wrong: list[str] = []
-        self.holds: dict[tuple[str, str], str | None] = {}
-
-    def start(self) -> Subscribers:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def stop(self) -> None:
-        """Let everybody finish the request under way."""
-        self._stop.set()
-        for thread in self._threads:
-            thread.join(60)
-
-    def _live(self, person: Person, rng: random.Random) -> None:
-        while not self._stop.is_set():
-            package = rng.choice(self._packages)
-            held = self.holds.get((person.id, package))
-            if held is None:
-                answer = self._send(person, "POST", "/v1/subscriptions", {"packageId": package})
-                if answer is not None and answer.status_code == 201:
-                    self.holds[person.id, package] = answer.json()["id"]
-                elif answer is not None:
-                    self.wrong.append(f"POST {answer.status_code} {answer.text[:200]}")
-            else:
-                answer = self._send(person, "DELETE", f"/v1/subscriptions/{held}", None)
-                if answer is not None and answer.status_code in (204, 409):
-                    self.holds[person.id, package] = None
-                elif answer is not None:
-                    self.wrong.append(f"DELETE {answer.status_code} {answer.text[:200]}")
-            time.sleep(rng.expovariate(10))
-
-    def _send(self, person: Person, method: str, path: str, body: dict[str, Any] | None) -> httpx.Response | None:
-        """The final answer; the same key makes a repetition the same request."""
-        headers = {"Idempotency-Key": str(uuid.uuid4())} if method == "POST" else {}
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            try:
-                answer = person.request(method, path, json=body, headers=headers)
-            except httpx.TransportError:
-                time.sleep(0.2)
-                continue
-            if answer.status_code == 401 and not self._stop.is_set():
-                person.log_in()
-            elif answer.status_code in _TRANSIENT or (answer.status_code == 409 and "progress" in answer.text):
-                self.refused += 1
-                time.sleep(0.3)
-            else:
-                self.acknowledged += 1
-                return answer
-        self.wrong.append(f"{method} {path}: no final answer within a minute")
-        return None
-
-
-class Load:
-    """Readers who never pause for long; whatever is not 200 counts as failed.
-
-    They reach the gateways as through a balancer: only those that say they are ready, one connection to each.
-    """
-
-    paths = ("/v1/packages", "/v1/movies?pageSize=5", "/v1/entitlements/me", "/v1/users/me")
-
-    def __init__(self, suite: Suite, people: list[Person]) -> None:
-        self._suite = suite
-        self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._read, args=(person,), daemon=True) for person in people]
-        self._threads.append(threading.Thread(target=self._look, daemon=True))
-        self._ready = list(suite.gateway_urls)
-        self.requests = 0
-        self.failed: list[str] = []
-        for person in people:
-            person.log_in()
-
-    def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
-
-    def _look(self) -> None:
-        gateways = dict(zip(self._suite.gateway_urls, self._suite.replicas("gateway"), strict=True))
-        while not self._stop.wait(0.1):
-            self._ready = [url for url, program in gateways.items() if program.is_ready]
-
-    def _read(self, person: Person) -> None:
-        with ExitStack() as stack:
-            clients = {url: stack.enter_context(self._suite.client(url)) for url in self._suite.gateway_urls}
-            while not self._stop.wait(0.02):
-                for path in self.paths:
-                    self.requests += 1
-                    url = random.choice(self._ready or list(clients))
-                    try:
-                        answer = clients[url].get(path, headers=person.headers)
-                    except httpx.TransportError as error:
-                        self.failed.append(f"{path} {error!r}")
-                        continue
-                    if answer.status_code != 200:
-                        self.failed.append(f"{path} {answer.status_code} {answer.text[:150]}")
 
 
 @contextmanager
