@@ -207,6 +207,25 @@ async def test_a_handler_that_hangs_has_failed(
         await wait_for_depth(vhost, SPEC.retry_queue("5s"), 1)
 
 
+async def test_events_that_fail_do_not_hold_the_places_of_others(
+    vhost: str, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consumer_module, "_IMMEDIATE_PAUSES", (0.0, 3.0, 3.0))
+    applied: list[str] = []
+
+    async def handler(event: Event) -> None:
+        if event.revision == 1:
+            raise ValueError("cannot apply")
+        applied.append(event.subject)
+
+    async with running(consumer_of(vhost, publisher, handler)):
+        for number in range(consumer_module.CONCURRENCY):
+            await publish(publisher, order(number))
+        await publish(publisher, order(99, revision=2))
+        await eventually(lambda: applied == ["order/99"], seconds=4)
+        await wait_for_depth(vhost, SPEC.retry_queue("5s"), consumer_module.CONCURRENCY)
+
+
 @pytest.mark.parametrize("attempt", ["seven", -1, 2.5, None])
 async def test_a_foreign_attempt_header_counts_as_none(vhost: str, publisher: Publisher, attempt: object) -> None:
     async def handler(event: Event) -> None:

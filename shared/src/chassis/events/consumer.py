@@ -188,8 +188,7 @@ class Consumer:
 
     async def _apply_or_move(self, message: AbstractIncomingMessage, handler: Handler, event: Event) -> str:
         try:
-            async with self._slots:
-                await self._apply(handler, event)
+            await self._apply(handler, event)
         except (_StoppedError, asyncio.CancelledError):
             raise
         except UnavailableError as error:
@@ -205,7 +204,9 @@ class Consumer:
         held = failures = 0.0
         while True:
             try:
-                return await within(HANDLER_SECONDS, handler(event))
+                # Given back for the pauses: an event that cannot be applied must not hold up the others.
+                async with self._slots:
+                    return await within(HANDLER_SECONDS, handler(event))
             except UnavailableError:
                 if held > _HOLD_SECONDS:
                     raise
