@@ -140,17 +140,16 @@ def test_t33_a_replica_whose_clock_is_wrong_is_not_ready_and_does_no_harm(shop: 
 def test_t25_an_event_that_kills_its_process_is_parked_and_the_others_are_applied(shop: Bench, limit: int) -> None:
     shop.quick = {"limit": limit}
     shop.write(30, orders=10)
+    shop.write_to(3)
     shop.program("relay").wait_ready()
     shop.until(lambda: shop.judge().waiting == 0, 20, "all published")
     consumer = shop.program("consumer", **{"exit-on": "order/3"})
-    starts = 1
-    while shop.depth(shop.spec.parked_queue) == 0:
-        if not consumer.is_running:
-            assert starts <= limit, "it is delivered again and again"
-            consumer.start()
-            starts += 1
-        time.sleep(0.1)
-    consumer.end()
+    for _ in range(limit):
+        assert consumer.wait_end() == -signal.SIGKILL
+        consumer.start()
+    assert consumer.wait_end() == -signal.SIGKILL
+    shop.until(lambda: shop.depth(shop.spec.parked_queue) > 0, 20, "the broker has parked it")
+    assert consumer.starts == limit + 1
     # What was in flight beside the culprit is parked with it; an operator plays it back after the cause is gone.
     assert shop.program("replay").wait_end() == 0
     shop.program("consumer")
@@ -186,6 +185,7 @@ def test_t26_a_replay_that_is_killed_can_be_run_again(shop: Bench) -> None:
 def test_t27_a_consumer_killed_between_copy_and_acknowledgement_applies_once(shop: Bench) -> None:
     shop.quick = {"delays": {"5s": 1500}}
     shop.write(20, orders=5)
+    shop.write_to(2)
     shop.program("relay").wait_ready()
     dying = shop.program("consumer", **{"raise-on": "order/2", "die-after-move": 1})
     assert dying.wait_end() == -signal.SIGKILL

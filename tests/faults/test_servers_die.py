@@ -231,6 +231,7 @@ def test_t24_an_event_that_cannot_be_applied_climbs_the_ladder_alone(shop: Bench
     shop.program("relay").wait_ready()
     shop.program("consumer", **{"raise-on": "order/3"}).wait_ready()
     shop.write(200, orders=10)
+    shop.write_to(3)
     shop.until(lambda: all("order/3:" in row for row in shop.judge().differences), 20, "the others are applied")
     with shop.engine.connect() as connection:
         events = connection.execute(select(program.ledger).where(program.ledger.c.aggregate == "order/3")).all()

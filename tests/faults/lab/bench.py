@@ -171,6 +171,10 @@ class Bench:
         """Commit changes at once, from this process, past the proxies."""
         self.with_database(lambda database: self._write(database, changes, orders))
 
+    def write_to(self, number: int) -> None:
+        """Commit a change of one order, which a random choice may have left out."""
+        self.with_database(lambda database: database.transaction(lambda s: shop.change_order(s, number, 1)))
+
     def write_backlog(self, changes: int) -> None:
         """Commit changes fast, ten to each of many new orders."""
 
