@@ -75,7 +75,7 @@ def test_t39_cancelled_requests_leave_no_half_change_and_no_lost_connection(shop
     assert foreign == 0
     shop.program("relay")
     shop.program("consumer")
-    shop.settle(30)
+    shop.settle(60)
     with shop.engine.connect() as connection:
         revisions = sum(row.revision for row in connection.execute(select(program.orders)))
         assert len(connection.execute(select(program.ledger)).all()) == revisions
