@@ -229,12 +229,16 @@ def test_t17_a_queue_with_other_arguments_causes_no_storm_and_heals_when_correct
 def test_t24_an_event_that_cannot_be_applied_climbs_the_ladder_alone(shop: Bench) -> None:
     shop.quick = {"delays": {"5s": 200, "60s": 400, "600s": 600}}
     shop.program("relay").wait_ready()
-    shop.program("consumer", **{"raise-on": "order/3"}).wait_ready()
+    shop.program("consumer", **{"raise-on": "order/10"}).wait_ready()
     shop.write(200, orders=10)
-    shop.write_to(3)
-    shop.until(lambda: all("order/3:" in row for row in shop.judge().differences), 20, "the others are applied")
+    shop.settle(60)
+    usual = shop.lags()
+    began = time.time()
+    shop.write(200, orders=11)
+    shop.write_to(10)
+    shop.until(lambda: all("order/10:" in row for row in shop.judge().differences), 60, "the others are applied")
     with shop.engine.connect() as connection:
-        events = connection.execute(select(program.ledger).where(program.ledger.c.aggregate == "order/3")).all()
+        events = connection.execute(select(program.ledger).where(program.ledger.c.aggregate == "order/10")).all()
     shop.until(lambda: shop.depth(shop.spec.parked_queue) == len(events), 60, "each is parked, once")
     refusals = shop.mongo[shop.name]["refusals"]
     for event in events:
@@ -242,9 +246,10 @@ def test_t24_an_event_that_cannot_be_applied_climbs_the_ladder_alone(shop: Bench
         assert len(at) == 7 * 3, "at once three times, then on each of six rungs"
         pauses = [at[n] - at[n - 1] for n in range(3, 21, 3)]
         assert all(pause >= least for pause, least in zip(pauses, (0.2, 0.2, 0.4, 0.4, 0.6, 0.6), strict=True)), pauses
-    lags = shop.lags(but="order/3")
-    note(f"events beside one that fails: p99 {lags[len(lags) * 99 // 100]:.2f} s")
-    assert lags[len(lags) * 99 // 100] <= 2
+    lags = shop.lags(but="order/10", since=began)
+    p99, usual_p99 = (found[len(found) * 99 // 100] for found in (lags, usual))
+    note(f"events beside one that fails: p99 {p99:.2f} s, usually {usual_p99:.2f} s")
+    assert p99 <= max(2, 3 * usual_p99)
 
 
 @pytest.mark.soak

@@ -240,12 +240,13 @@ class Bench:
         rows = self.mongo[self.name]["deliveries"].find({}, {"event": 1})
         return max((_made_at(row["event"]) for row in rows), default=0.0)
 
-    def lags(self, *, but: str) -> list[float]:
-        """Sorted seconds from event to its delivery, for all orders but one."""
+    def lags(self, *, but: str = "", since: float = 0) -> list[float]:
+        """Sorted seconds from event to its delivery, for events made since then and of all orders but one."""
         with self.engine.connect() as connection:
             left_out = set(connection.scalars(select(shop.ledger.c.event_id).where(shop.ledger.c.aggregate == but)))
         rows = self.mongo[self.name]["deliveries"].find({}, {"event": 1})
-        return sorted(_made_at(row["_id"]) - _made_at(row["event"]) for row in rows if row["event"] not in left_out)
+        wanted = [row for row in rows if row["event"] not in left_out and _made_at(row["event"]) >= since]
+        return sorted(_made_at(row["_id"]) - _made_at(row["event"]) for row in wanted)
 
     def refused(self) -> int:
         """Events in the outbox that the broker would not take at least once."""
