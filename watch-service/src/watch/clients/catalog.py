@@ -1,6 +1,5 @@
 """Asking catalog-service whether the caller may see a movie, with the caller's own token."""
 
-import asyncio
 import logging
 from datetime import date
 from typing import Annotated
@@ -9,6 +8,7 @@ import httpx
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 from pydantic.alias_generators import to_camel
 
+from chassis.deadlines import within
 from chassis.http import Peer, PeerUnavailableError
 from watch.clients.breaker import CircuitBreaker
 from watch.domain.errors import MovieNotFoundError, MovieNotInYourGenresError
@@ -93,8 +93,8 @@ class CatalogClient:
 
     async def _ask(self, path: str, token: str) -> httpx.Response:
         try:
-            async with asyncio.timeout(self._timeout_seconds):
-                return await self._peer.get(path, token=token)
+            # Late tries end by their own limits: a clock around httpx's would race with them to cancel this request.
+            return await within(self._timeout_seconds, self._peer.get(path, token=token))
         except TimeoutError as error:
             _log.warning("catalog does not answer in time")
             raise PeerUnavailableError(_DETAIL) from error
