@@ -24,6 +24,7 @@ def table() -> RouteTable:
         ("/", "/"),
         ("/v1/users/me", "/v1/users/me"),
         (f"/v1/users/{UUID}", "/v1/users/{id}"),
+        ("/v1/users/me/export", "/v1/users/me/export"),
         ("/v1/users/me/password", "/v1/users/me/password"),
         ("/v1/users/m%20e", "/v1/users/{id}"),
         (f"/v1/packages/{UUID}/versions/3", "/v1/packages/{id}/versions/{n}"),

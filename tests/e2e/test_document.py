@@ -31,6 +31,7 @@ EVERYTHING = {
     "/v1/users",
     "/v1/users/me",
     "/v1/users/{id}",
+    "/v1/users/me/export",
     "/v1/users/me/password",
     "/v1/auth/login",
     "/v1/auth/refresh",

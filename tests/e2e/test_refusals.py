@@ -25,6 +25,7 @@ USER = [
     ("GET", "/v1/users/me"),
     ("PATCH", "/v1/users/me"),
     ("DELETE", "/v1/users/me"),
+    ("GET", "/v1/users/me/export"),
     ("PUT", "/v1/users/me/password"),
     ("GET", f"/v1/users/{UNKNOWN}"),
     ("GET", "/v1/packages"),

@@ -82,8 +82,8 @@ class GatewaySettings:
     user_burst: Annotated[int, whole(1)] = 1000
     address_rate: Positive = 2000.0
     address_burst: Annotated[int, whole(1)] = 5000
-    credentials_rate: Positive = 10.0
-    credentials_burst: Annotated[int, whole(1)] = 100
+    credentials_rate: Positive = 50.0
+    credentials_burst: Annotated[int, whole(1)] = 500
 
     drain_notice_seconds: NotNegative = 0.5
     # Together with the notice below the 20 s that every process has to finish.

@@ -44,6 +44,7 @@ _TABLE: Mapping[str, Mapping[str, Mapping[str, Access]]] = {
         "/.well-known/jwks.json": {"GET": PUBLIC},
         "/v1/users": {"POST": PUBLIC, "GET": ADMIN},
         "/v1/users/me": {"GET": USER, "PATCH": USER, "DELETE": USER},
+        "/v1/users/me/export": {"GET": USER},
         "/v1/users/me/password": {"PUT": USER},
         "/v1/users/{id}": {"GET": USER, "PATCH": USER, "DELETE": USER},
         "/v1/auth/login": {"POST": PUBLIC},
