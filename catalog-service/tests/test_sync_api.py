@@ -190,3 +190,74 @@ async def test_a_body_is_not_looked_at(client: Any, person: Any, body: str) -> N
     answer = await client.post("/v1/sync", headers={**admin.headers, "content-type": "application/json"}, content=body)
 
     assert answer.status_code == 202
+
+
+FAULTS: list[tuple[str, dict[str, Any], str]] = [
+    ("error", {"status": 401}, "tmdb-refused"),
+    ("error", {"status": 429, "retry_after": "0"}, "tmdb-throttled"),
+    ("error", {"status": 500}, "tmdb-unavailable"),
+    ("html", {"status": 502}, "tmdb-unavailable"),
+    ("hang", {}, "tmdb-timeout"),
+    ("gzip-without-header", {}, "tmdb-malformed"),
+    ("truncated-json", {}, "tmdb-malformed"),
+    ("genres-empty", {}, "listing-refused"),
+    ("genres-shrunken", {"keep": 9}, "listing-refused"),
+]
+
+
+async def test_every_fault_is_counted_logged_shown_and_got_over(  # noqa: PLR0913 - fixtures
+    client: Any, person: Any, hasty: Any, simulator: Any, monkeypatch: Any, caplog: Any
+) -> None:
+    from catalog.jobs import synchronization as module
+
+    monkeypatch.setattr(module, "retry_after", lambda failures, interval: timedelta(seconds=0.1))
+    admin = person(roles=("user", "admin"))
+    registry = new_registry()
+
+    async def shown() -> dict[str, Any]:
+        state: dict[str, Any] = (await client.get("/v1/sync", headers=admin.headers)).json()["genres"]
+        return state
+
+    def failed() -> float:
+        labels = {"routine": "genres", "outcome": "failed"}
+        return registry.get_sample_value("sync_runs_total", labels) or 0.0
+
+    async def genres_are_idle() -> bool:
+        return (await shown())["lastSyncedAt"] is not None and (await shown())["status"] == "idle"
+
+    async def is_counted() -> bool:
+        return bool((await hasty.genres.all())[28].movie_count)
+
+    async with working(hasty, registry=registry):
+        await until(lambda: is_synced(hasty))
+        await until(genres_are_idle)
+        await until(is_counted)
+        listed = await hasty.genres.all()
+        for kind, options, code in FAULTS:
+            before, total, counted = await shown(), (await shown())["totalFailures"], failed()
+            caplog.clear()
+            simulator.fault(kind, path="/3/genre", **options)
+            await hasty.mongo.database["sync"].update_one(
+                {"_id": "genres"}, {"$set": {"nextAt": datetime.now(UTC), "memory.etag": None}}
+            )
+
+            async def has_failed(more: int = total + 2) -> bool:
+                return bool((await shown())["totalFailures"] >= more)
+
+            await until(has_failed)
+            state = await shown()
+            assert state["lastError"]["code"] == code, kind
+            assert state["consecutiveFailures"] >= 2
+            assert state["lastSyncedAt"] == before["lastSyncedAt"]
+            assert failed() >= counted + 2
+            told = [record for record in caplog.records if record.getMessage() == "synchronisation failed"]
+            assert len(told) >= 2
+            assert all(record.reason.startswith(code) and record.routine == "genres" for record in told)
+            simulator.heal()
+
+            async def is_over(synced: str = before["lastSyncedAt"]) -> bool:
+                state = await shown()
+                return state["consecutiveFailures"] == 0 and state["lastSyncedAt"] > synced
+
+            await until(is_over)
+            assert await hasty.genres.all() == listed, kind
