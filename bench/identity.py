@@ -3,7 +3,7 @@
 Starts a process of its own on a database of its own (`STACK_MYSQL_URL` names the server):
 
     python -m bench.identity            # everything, about ten minutes
-    python -m bench.identity timing     # one of: timing, logins, refreshes, memory
+    python -m bench.identity timing     # one of: timing, logins, storm, refreshes, memory
 """
 
 # ruff: noqa: T201 - a program of its own, run as a file, that reports to the person who runs it
@@ -15,12 +15,14 @@ import statistics
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 
+from chassis.deadlines import stop
 from chassis.migrations import upgrade
 from chassis.testing.servers import mysql_database
 from identity.migrations import MIGRATIONS
@@ -30,6 +32,7 @@ Send = Callable[[], Awaitable[httpx.Response]]
 PORT = 18191
 PASSWORD = "a bicycle for two fish"  # noqa: S105 - protects nothing
 WRONG = "a tandem for two fish"
+STORM = 60
 
 
 @contextmanager
@@ -167,6 +170,45 @@ async def count_logins(pid: int, cost: str) -> None:
         )
 
 
+async def storm() -> None:
+    """Times of somebody else's requests, without and beside more logins than there is a processor for."""
+    with running_api():
+        async with client() as api, client() as crowd:
+            emails = [await register(api, number) for number in range(STORM)]
+            pair = (await api.post("/v1/auth/login", json={"email": emails[0], "password": PASSWORD})).json()
+            headers = {"Authorization": f"Bearer {pair['accessToken']}"}
+
+            async def others(seconds: float) -> list[float]:
+                times: list[float] = []
+                end = time.perf_counter() + seconds
+                while time.perf_counter() < end:
+                    begin = time.perf_counter()
+                    (await api.get("/v1/users/me", headers=headers)).raise_for_status()
+                    times.append((time.perf_counter() - begin) * 1000)
+                    await asyncio.sleep(0.01)
+                return times
+
+            answers = Counter[int]()
+
+            async def insist(email: str) -> None:
+                while True:
+                    answer = await crowd.post("/v1/auth/login", json={"email": email, "password": PASSWORD})
+                    answers[answer.status_code] += 1
+                    # As the answer asks for, where there was no room.
+                    await asyncio.sleep(float(answer.headers.get("retry-after", 0)))
+
+            alone = await others(10)
+            insisting = [asyncio.create_task(insist(email)) for email in emails]
+            beside = await others(20)
+            await stop(*insisting)
+            for name, times in (("alone", alone), (f"beside {STORM} who log in", beside)):
+                slow = statistics.quantiles(times, n=100)[98]
+                print(
+                    f"others {name}: p50 {statistics.median(times):.1f} ms, p99 {slow:.1f} ms ({len(times)} requests)"
+                )
+            print(f"the logins: {answers[200]} let in, {answers[503]} asked to come again")
+
+
 async def refreshes() -> None:
     with running_api(IDENTITY_BCRYPT_COST="4") as pid:
         async with client() as api:
@@ -210,7 +252,7 @@ async def memory() -> None:
 
 
 async def main() -> None:
-    parts = {"timing": timing, "logins": logins, "refreshes": refreshes, "memory": memory}
+    parts = {"timing": timing, "logins": logins, "storm": storm, "refreshes": refreshes, "memory": memory}
     for name in sys.argv[1:] or parts:
         await parts[name]()
 
