@@ -6,10 +6,11 @@ import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 import orjson
 from fastapi import Request, Response
-from sqlalchemy import Column, MetaData, SmallInteger, String, Table, delete, func, insert, select, text, update
+from sqlalchemy import Column, MetaData, Select, SmallInteger, String, Table, delete, func, insert, select, text, update
 from sqlalchemy.dialects.mysql import BINARY, MEDIUMBLOB
 from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -133,7 +134,7 @@ class IdempotencyKeys:
         if row is not None:
             await session.execute(delete(self._table).where(self._table.c.slot == request.slot))
 
-    def _select_expired(self, request: IdempotentRequest):  # type: ignore[no-untyped-def]
+    def _select_expired(self, request: IdempotentRequest) -> Select[Any]:
         oldest = func.utc_timestamp(6) - text(f"INTERVAL {int(KEPT_FOR.total_seconds())} SECOND")
         return select(self._table.c.slot).where(self._table.c.slot == request.slot, self._table.c.created_at < oldest)
 
