@@ -25,8 +25,8 @@ def test_the_readme_begins_with_two_commands() -> None:
 def test_every_make_target_that_is_named_exists(file: Path) -> None:
     text = file.read_text()
     prose = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
-    typed = "\n".join([*shell_blocks(text), *re.findall(r"`([^`]+)`", prose)])
-    assert set(re.findall(r"\bmake\s+([a-z][a-z-]+)", typed)) <= TARGETS
+    typed = [*shell_blocks(text), *re.findall(r"`([^`]+)`", prose)]
+    assert {target for code in typed for target in re.findall(r"\bmake\s+([a-z][a-z-]+)", code)} <= TARGETS
 
 
 @pytest.mark.parametrize("file", TEXTS, ids=lambda file: file.name)

@@ -62,8 +62,10 @@ class PasswordPolicy:
         if len(normal) > MAX_PASSWORD_CHARACTERS:
             return f"must have at most {MAX_PASSWORD_CHARACTERS} characters"
         folded = normal.casefold()
-        if folded in self.common or _is_common_pattern(folded):
+        if folded in self.common:
             return "is one of the most common passwords"
+        if _is_common_pattern(folded):
+            return "is a short repetition or sequence, which is among the most common passwords"
         if _is_about(folded, email, name):
             return "must not be the e-mail address, the name or the name of this service"
         return None
