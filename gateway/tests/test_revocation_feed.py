@@ -110,6 +110,36 @@ async def test_events_end_sessions_users_and_generations(
         assert metrics['gateway_revocations{kind="session"}'] == 1
 
 
+async def test_tokens_that_were_verified_are_forgotten_when_they_are_refused(
+    start_gateway: StartGateway,
+    own_identity: Identity,
+    broker_url: str,
+    channel: AbstractChannel,
+    token_issuer: TokenIssuer,
+) -> None:
+    async with start_gateway(identity=own_identity.url, broker_url=broker_url) as gateway, gateway.client() as client:
+        await listening(gateway)
+        session, changed, deleted = new_id(), new_id(), new_id()
+        ended = token_issuer.token(new_id(), sid=str(session))
+        for token in (ended, token_issuer.token(changed, ver=1), token_issuer.token(deleted), token_issuer.token()):
+            assert not await refused_within(client, token, 0.01)
+
+        async def remembered(expected: int) -> None:
+            async with asyncio.timeout(2.0):
+                while (await gateway.metrics())["gateway_verified_tokens"] != expected:
+                    await asyncio.sleep(0.02)
+
+        await remembered(4)
+        await publish(channel, "identity.session.revoked.v1", 1, sid=str(session), userId=str(new_id()), until=soon())
+        await remembered(3)
+        await publish(
+            channel, "identity.user.changed.v1", 2, userId=str(changed), status="active", roles=["user"], minVersion=2
+        )
+        await remembered(2)
+        await publish(channel, "identity.user.deleted.v1", 3, userId=str(deleted))
+        await remembered(1)
+
+
 async def test_what_happened_before_the_start_is_in_the_snapshot(
     start_gateway: StartGateway, own_identity: Identity, broker_url: str, token_issuer: TokenIssuer
 ) -> None:

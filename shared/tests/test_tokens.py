@@ -237,7 +237,21 @@ async def test_the_memory_of_verified_tokens_is_bounded(token_issuer: TokenIssue
     verifier = AccessTokenVerifier(keys, issuer=ISSUER, audience=AUDIENCE, cache_size=10)
     for _ in range(30):
         await verifier.verify(token_issuer.token())
-    assert len(verifier._young) + len(verifier._old) <= 10
+    assert 5 <= verifier.remembered <= 10
+
+
+async def test_what_is_refused_by_now_is_forgotten_and_nothing_else(token_issuer: TokenIssuer) -> None:
+    keys = KeySet(token_issuer.fetch)
+    await keys.refresh()
+    verifier = AccessTokenVerifier(keys, issuer=ISSUER, audience=AUDIENCE, cache_size=10)
+    tokens = [token_issuer.token() for _ in range(8)]
+    principals = [await verifier.verify(token) for token in tokens]
+    # Of both generations of the memory.
+    ended = {principals[0].session_id, principals[7].session_id}
+    verifier.forget(lambda principal: principal.session_id in ended)
+    assert [verifier.cached(token) is None for token in tokens] == [True] + 6 * [False] + [True]
+    verifier.forget(lambda _: False)
+    assert verifier.remembered == 6
 
 
 async def test_verified_tokens_are_found_by_their_hash(token_issuer: TokenIssuer) -> None:

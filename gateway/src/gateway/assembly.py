@@ -85,10 +85,10 @@ async def _pool(name: str, urls: list[str], settings: GatewaySettings) -> Upstre
     )
 
 
-def _admission(settings: GatewaySettings, keys: KeySet, revocations: Revocations) -> Admission:
+def _admission(settings: GatewaySettings, verifier: AccessTokenVerifier, revocations: Revocations) -> Admission:
     return Admission(
         route_table(settings),
-        AccessTokenVerifier(keys, issuer=settings.token_issuer, audience=settings.token_audience),
+        verifier,
         revocations,
         per_address=RateLimiter(Policy("address", settings.address_rate, settings.address_burst)),
         per_user=RateLimiter(Policy("user", settings.user_rate, settings.user_burst)),
@@ -121,15 +121,17 @@ def _key_source(urls: Sequence[str]) -> JwksSource:
 async def assemble(settings: GatewaySettings) -> AsyncIterator[Assembly]:
     """All parts, closed at the end."""
     keys = KeySet(_key_source(settings.jwks_addresses()))
+    verifier = AccessTokenVerifier(keys, issuer=settings.token_issuer, audience=settings.token_audience)
     revocations = Revocations()
     feed = RevocationFeed(
         revocations,
+        verifier,
         broker_url=settings.broker_url,
         identity_urls=settings.identity_urls,
         internal_token=settings.internal_token,
     )
     documentation = Documentation(settings.upstreams())
-    admission = _admission(settings, keys, revocations)
+    admission = _admission(settings, verifier, revocations)
     pools = {name: await _pool(name, urls, settings) for name, urls in settings.upstreams().items()}
 
     async def keys_known() -> None:
@@ -156,6 +158,7 @@ async def assemble(settings: GatewaySettings) -> AsyncIterator[Assembly]:
             [admission.per_address, admission.per_user, admission.credentials],
             revocations,
             feed,
+            verifier,
             lambda: len(gateway.connections()),
             gateway.now,
         )

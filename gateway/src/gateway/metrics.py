@@ -9,6 +9,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 if TYPE_CHECKING:
+    from chassis.tokens import AccessTokenVerifier
     from gateway.rate_limit import RateLimiter
     from gateway.revocations import RevocationFeed, Revocations
     from gateway.upstream.pool import UpstreamPool
@@ -56,6 +57,7 @@ class GatewayCollector(Collector):
         limiters: Iterable["RateLimiter"],
         revocations: "Revocations",
         feed: "RevocationFeed",
+        verifier: "AccessTokenVerifier",
         connections: Callable[[], int],
         now: Callable[[], float],
     ) -> None:
@@ -64,6 +66,7 @@ class GatewayCollector(Collector):
         self._limiters = list(limiters)
         self._revocations = revocations
         self._feed = feed
+        self._verifier = verifier
         self._connections = connections
         self._now = now
 
@@ -82,6 +85,9 @@ class GatewayCollector(Collector):
             "gateway_revocation_feed_age_seconds",
             "For how long a revocation could have been missed; 0 while events come in.",
             value=min(self._feed.age, 1e9),
+        )
+        yield GaugeMetricFamily(
+            "gateway_verified_tokens", "Tokens that need no verification.", value=self._verifier.remembered
         )
         yield GaugeMetricFamily("gateway_client_connections", "Open client connections.", value=self._connections())
 

@@ -15,7 +15,7 @@ from typing import Any
 from chassis.events.broadcast import BroadcastListener
 from chassis.events.envelope import Event
 from chassis.events.topology import load_topology
-from chassis.tokens import LEEWAY_SECONDS, MAX_LIFETIME_SECONDS, Principal
+from chassis.tokens import LEEWAY_SECONDS, MAX_LIFETIME_SECONDS, AccessTokenVerifier, Principal
 from gateway.fetch import fetch_object, first_object
 
 _log = logging.getLogger(__name__)
@@ -41,6 +41,7 @@ class Revocations:
         self._versions: dict[uuid.UUID, tuple[int, float]] = {}
         self._blocked: dict[uuid.UUID, float] = {}
         self._revisions: dict[uuid.UUID, tuple[int, float]] = {}
+        self._refused_more = False
         self.is_informed = False
 
     def refuses(self, principal: Principal) -> bool:
@@ -57,15 +58,18 @@ class Revocations:
 
     def end_session(self, session_id: uuid.UUID, until: float) -> None:
         """Refuse a session until its last token has expired (seconds since the epoch)."""
+        self._refused_more |= session_id not in self._sessions
         self._sessions[session_id] = max(until + LEEWAY_SECONDS, self._sessions.get(session_id, 0.0))
 
     def require_version(self, user_id: uuid.UUID, minimum: int) -> None:
         """Refuse a user's tokens of generations below `minimum`."""
         present = self._versions.get(user_id, (0, 0.0))[0]
+        self._refused_more |= minimum > present
         self._versions[user_id] = (max(present, minimum), self._now() + _KEEP_SECONDS)
 
     def block(self, user_id: uuid.UUID) -> None:
         """Refuse everything of a user who was disabled or deleted."""
+        self._refused_more |= user_id not in self._blocked
         self._blocked[user_id] = self._now() + _KEEP_SECONDS
 
     def apply_event(self, event: Event) -> None:
@@ -101,6 +105,11 @@ class Revocations:
                 self.block(user_id)
         self.is_informed = True
 
+    def take_refused_more(self) -> bool:
+        """Whether more is refused than when this was last asked."""
+        more, self._refused_more = self._refused_more, False
+        return more
+
     def sweep(self) -> None:
         """Forget what no unexpired token can belong to."""
         now = self._now()
@@ -130,12 +139,14 @@ class RevocationFeed:
     def __init__(
         self,
         revocations: Revocations,
+        verifier: AccessTokenVerifier,
         *,
         broker_url: str,
         identity_urls: Sequence[str],
         internal_token: str,
     ) -> None:
         self._revocations = revocations
+        self._verifier = verifier
         self._identity_urls = list(identity_urls)
         self._authorization = f"Bearer {internal_token}"
         self._buffer: list[Event] | None = None
@@ -159,7 +170,11 @@ class RevocationFeed:
         await self._listener.run()
 
     async def poll(self) -> None:
-        """Read snapshots for ever: often while no events come in, now and then otherwise."""
+        """Read snapshots for ever: often while no events come in, now and then otherwise.
+
+        Verified tokens that are refused by now are forgotten: at each look and not at each revocation, of which
+        there may be thousands. The deny-list refuses them meanwhile.
+        """
         while True:
             age = time.monotonic() - self._snapshot_at
             if age >= (self.REFRESH_SECONDS if self.is_listening else self.POLL_SECONDS):
@@ -167,6 +182,8 @@ class RevocationFeed:
                     await self._read_snapshot()
                 except Exception as error:  # noqa: BLE001 - try again: the present state stays in force
                     _log.warning("revocations not read", extra={"reason": f"{type(error).__name__}: {error}"})
+            if self._revocations.take_refused_more():
+                self._verifier.forget(self._revocations.refuses)
             self._revocations.sweep()
             await asyncio.sleep(self.LOOK_SECONDS)
 

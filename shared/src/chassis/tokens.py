@@ -156,7 +156,8 @@ class AccessTokenVerifier:
 
     Verified tokens are remembered under the hash of the whole token until they expire, because a signature
     check costs a hundred times more than a look-up; the memory is bounded and emptied when the keys change.
-    Revocation is not looked at here: deny-lists go by session and user, never by token.
+    Revocation is not looked at here: deny-lists go by session and user, never by token. Who keeps one lets the
+    tokens that it refuses be forgotten.
     """
 
     def __init__(
@@ -177,6 +178,11 @@ class AccessTokenVerifier:
         self._old: dict[bytes, Principal] = {}
         self._epoch = keys.epoch
 
+    @property
+    def remembered(self) -> int:
+        """How many verified tokens are remembered."""
+        return len(self._young) + len(self._old)
+
     def cached(self, token: str) -> Principal | None:
         """The principal of a token that was verified before and has not expired."""
         if self._epoch != self._keys.epoch:
@@ -191,6 +197,13 @@ class AccessTokenVerifier:
         """Forget every verified token."""
         self._young, self._old = {}, {}
         self._epoch = self._keys.epoch
+
+    def forget(self, is_refused: Callable[[Principal], bool]) -> None:
+        """Forget the verified tokens of these principals. It looks at all tokens: not for every request."""
+        self._young, self._old = (
+            {digest: principal for digest, principal in tokens.items() if not is_refused(principal)}
+            for tokens in (self._young, self._old)
+        )
 
     async def verify(self, token: str) -> Principal:
         """Who holds `token`. Raises `InvalidTokenError`, or `UnavailableError` while no key is known."""
