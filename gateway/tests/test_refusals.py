@@ -116,6 +116,28 @@ async def test_another_method_is_405_with_allow(
     assert service.requests == []
 
 
+@pytest.mark.parametrize("coding", ["gzip", "br", "identity, gzip", "x" * 50])
+async def test_a_compressed_body_is_415_and_reaches_nobody(
+    shared_gateway: RunningGateway, service: RecordingUpstream, bearer: str, coding: str
+) -> None:
+    headers = {"authorization": bearer, "content-encoding": coding, "content-type": "application/json"}
+    async with shared_gateway.client() as client:
+        answer = await client.put("/v1/watched/1", headers=headers, content=b"\x1f\x8b")
+        unbroken = await client.get("/v1/movies", headers=headers)
+    assert_problem(answer, 415, "unsupported-media-type")
+    assert unbroken.status_code == 200
+    assert [request.method for request in service.requests] == ["GET"]
+
+
+async def test_a_body_may_say_that_it_is_not_compressed(
+    shared_gateway: RunningGateway, service: RecordingUpstream, bearer: str
+) -> None:
+    headers = {"authorization": bearer, "content-encoding": "Identity"}
+    async with shared_gateway.client() as client:
+        await client.put("/v1/watched/1", headers=headers, json={"name": "A"})
+    assert service.requests[0].body == b'{"name":"A"}'
+
+
 async def test_a_refused_head_has_no_body(shared_gateway: RunningGateway) -> None:
     client = await shared_gateway.connect()
     for _ in range(2):

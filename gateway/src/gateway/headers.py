@@ -7,7 +7,7 @@ spelling (`X-User-Id`, `X_User_Id`, `X-Forwarded-For`, `X-HTTP-Method-Override`)
 import ipaddress
 from collections.abc import Collection, Sequence
 
-from chassis.errors import MalformedRequestError
+from chassis.errors import MalformedRequestError, UnsupportedMediaTypeError
 
 Headers = Sequence[tuple[bytes, bytes]]
 """Name (lower case) and value of each header line, in their order."""
@@ -18,6 +18,7 @@ _READ = frozenset(
     {
         b"authorization",
         b"connection",
+        b"content-encoding",
         b"content-length",
         b"expect",
         b"host",
@@ -80,7 +81,7 @@ class RequestHeaders:
     """What the gateway takes from a request's headers.
 
     `forwarded` are complete header lines for the service. Raises `MalformedRequestError` for headers that
-    two readers could understand differently.
+    two readers could understand differently, and `UnsupportedMediaTypeError` for a compressed body.
     """
 
     __slots__ = ("content_length", "forwarded", "is_chunked", "nominated", "values")
@@ -118,6 +119,8 @@ class RequestHeaders:
                 "The body is framed in a way that is not understood. Send either its 'Content-Length' or "
                 "'Transfer-Encoding: chunked'."
             )
+        if values.get(b"content-encoding", b"identity").lower() != b"identity":
+            raise UnsupportedMediaTypeError("The body has a content coding. Send it as application/json, uncompressed.")
         if length is None:
             return None
         if not length.isdigit() or len(length) > 18:
