@@ -84,6 +84,41 @@ async def test_a_first_start_fetches_everything_and_shows_it(
     assert due - checked == timedelta(hours=2)
 
 
+async def test_the_progress_of_a_run_is_shown_and_logged(
+    client: Any, person: Any, resources: Any, simulator: Any, caplog: Any
+) -> None:
+    admin = person(roles=("user", "admin"))
+    caplog.set_level("INFO")
+    # It comes as far as the 18th page and waits there.
+    simulator.fault("hang", path="/3/discover", skip=18)
+
+    async with working(resources):
+        shown: list[dict[str, Any]] = []
+
+        async def is_under_way() -> bool:
+            movies = (await client.get("/v1/sync", headers=admin.headers)).json()["movies"]
+            if movies["progress"] is not None:
+                assert movies["status"] == "running"
+                shown.append(movies["progress"])
+            return bool(shown) and shown[-1]["pagesFetched"] >= 9
+
+        await until(is_under_way)
+        simulator.heal()
+
+        async def is_over() -> bool:
+            movies = (await client.get("/v1/sync", headers=admin.headers)).json()["movies"]
+            return bool(movies["lastSyncedAt"]) and movies["status"] == "idle" and movies["progress"] is None
+
+        await until(is_over, 30)
+    progress = shown[-1]
+    assert (progress["phase"], progress["genreId"], progress["genresLeft"]) == ("walk", None, 0)
+    assert 1 < progress["page"] <= progress["pagesOfList"] == -(-simulator.total() // 20)
+    assert progress["inserted"] == 20 * progress["pagesFetched"]
+    logged = [record for record in caplog.records if record.message == "movies are being fetched"]
+    assert logged
+    assert logged[0].pagesOfList == progress["pagesOfList"]
+
+
 async def test_with_a_stored_list_a_start_asks_nothing(hasty: Any, simulator: Any) -> None:
     async with working(hasty):
         await until(lambda: is_synced(hasty))

@@ -102,4 +102,4 @@ def test_lists_are_separated_by_commas() -> None:
 def test_every_setting_can_be_given() -> None:
     """A field without a reader would only be noticed by whoever sets it."""
     for field in dataclasses.fields(config.GatewaySettings):
-        assert callable(field.type.__metadata__[0]), field.name  # type: ignore[union-attr]
+        assert callable(field.type.__metadata__[0]), field.name  # type: ignore[union-attr]  # Annotated

@@ -55,7 +55,7 @@ def test_an_event_that_no_consumer_would_accept_is_not_stored() -> None:
 @pytest.mark.parametrize("name", ["correlation_id", "causation_id", "traceparent"])
 def test_optional_members_are_texts(name: str) -> None:
     with pytest.raises(InvalidEventError):
-        decode(encode(replace(order(1), **{name: 5})))  # type: ignore[arg-type]
+        decode(encode(replace(order(1), **{name: 5})))  # type: ignore[arg-type]  # what is to be refused
 
 
 def test_deep_nesting_is_no_event() -> None:

@@ -256,7 +256,7 @@ async def test_writers_are_not_held_up_by_a_relay_in_the_middle_of_its_shards(
     async def slow(self: Publisher, *arguments: object) -> None:
         publishing.set()
         await go_on.wait()
-        await original(self, *arguments)  # type: ignore[arg-type]
+        await original(self, *arguments)  # type: ignore[arg-type]  # as they came
 
     monkeypatch.setattr(Publisher, "publish_event", slow)
     numbers = range(64)
