@@ -6,11 +6,11 @@
 
 For every size a database of generated movies is made and dropped afterwards. Measured are the CPU of this process,
 which is the api, the wall clock, which holds the engine's part besides, and with `--engine-pid` the engine's own CPU:
-of an uncached page 1 and page 100 (of 20 movies, the total counted already), and of a cached page against a FastAPI
-route that returns the same bytes. The application is called without a server and a client around it, because those
-would hide the difference. `--index` makes only the named indexes, for an engine that takes too long to make them all;
-`--wait` lets every page wait for some seconds, as for a slow engine, and `--hog` lets another process sort meanwhile,
-as a slow engine does: that tells what slowness itself costs.
+of an uncached page 1 and page 100 (of 20 movies, the total counted already) of every size in turn, and of a cached
+page of the largest against a FastAPI route that returns the same bytes. The application is called without a server
+and a client around it, because those would hide the difference. `--index` makes only the named indexes, for an engine
+that takes too long to make them all; `--wait` lets every page wait for some seconds, as for a slow engine, and
+`--hog` lets another process sort meanwhile, as a slow engine does: that tells what slowness itself costs.
 """
 
 import argparse
@@ -24,9 +24,9 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Iterator, Mapping
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -36,7 +36,7 @@ from fastapi import FastAPI, Response
 from pymongo import AsyncMongoClient
 
 from bench.accounting import accounting, charged
-from bench.harness import Case, compare, process_cpu_seconds, spread, table
+from bench.harness import Case, compare, process_cpu_seconds, ratios_by_round, spread, table
 from catalog.clients.tmdb.client import Patience
 from catalog.config import Settings
 from catalog.domain.entitlements import Grant, Statement
@@ -60,8 +60,11 @@ ENTITLED = (28, 35, 878)
 BATCH = 2_000
 WRITERS = 2
 _HOG = "import random; lots = [random.random() for _ in range(3_000_000)]\nwhile True: sorted(lots)"
-# In one round of the comparison of cached pages.
+PAGE = "/v1/movies?pageSize=20&pageNumber={}"
+# The comparison of cached pages: calls in a round, and rounds, which are short.
 CALLS = 1_000
+CACHED_ROUNDS = 31
+BARE = "route in a bare FastAPI()"
 
 
 def generated(number: int) -> Movie:
@@ -157,19 +160,19 @@ async def getting(app: FastAPI, token: str) -> AsyncIterator[Get]:
         yield get
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Cost:
-    """What one call takes, in milliseconds.
+    """What one call takes in each round, in milliseconds.
 
     `page` is the CPU of what the call itself does, `process` that of everything that this process does until the
     answer is there, `engine` the engine's. What is in `process` alone are timers and the waking up for them: no part
     of a page, and the more the longer the engine takes.
     """
 
-    page: list[float]
-    process: list[float]
-    engine: list[float]
-    wall: list[float]
+    page: list[float] = field(default_factory=list)
+    process: list[float] = field(default_factory=list)
+    engine: list[float] = field(default_factory=list)
+    wall: list[float] = field(default_factory=list)
 
     def __str__(self) -> str:
         return (
@@ -180,9 +183,8 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class Meter:
-    """Measures `rounds` rounds of `times` calls each."""
+    """Measures rounds of `times` calls each."""
 
-    rounds: int
     times: int
     engine_pid: int | None
 
@@ -190,19 +192,17 @@ class Meter:
         engine = process_cpu_seconds(self.engine_pid) if self.engine_pid else 0.0
         return time.process_time(), engine, time.perf_counter()
 
-    async def measured(self, work: Callable[[], Coroutine[Any, Any, Any]]) -> Cost:
-        cost = Cost([], [], [], [])
-        for _ in range(self.rounds):
-            begin = self._now()
-            with accounting() as account:
-                for _ in range(self.times):
-                    await charged(account, work())
-            process, engine, wall = ((e - b) / self.times * 1000 for b, e in zip(begin, self._now(), strict=True))
-            cost.page.append(account.work / self.times * 1000)
-            cost.process.append(process)
-            cost.engine.append(engine)
-            cost.wall.append(wall)
-        return cost
+    async def round(self, work: Callable[[], Coroutine[Any, Any, Any]], cost: Cost) -> None:
+        """Do `work`, and add to `cost` what it took."""
+        begin = self._now()
+        with accounting() as account:
+            for _ in range(self.times):
+                await charged(account, work())
+        process, engine, wall = ((e - b) / self.times * 1000 for b, e in zip(begin, self._now(), strict=True))
+        cost.page.append(account.work / self.times * 1000)
+        cost.process.append(process)
+        cost.engine.append(engine)
+        cost.wall.append(wall)
 
 
 def repeated(get: Get, target: str) -> Callable[[], Awaitable[None]]:
@@ -227,7 +227,7 @@ def empty_routes(body: bytes) -> dict[str, FastAPI]:
     bare.add_api_route("/v1/movies", same_bytes)
     ours = create_app(title="empty", routers=[], checks={}, registry=new_registry(), lifespan=lifespan)
     ours.add_api_route("/v1/movies", same_bytes)
-    return {"route in an application of ours": ours, "route in a bare FastAPI()": bare}
+    return {"route in an application of ours": ours, BARE: bare}
 
 
 def patient(*args: Any, **options: Any) -> AsyncMongoClient[Document]:
@@ -257,43 +257,64 @@ def slowness(seconds: float, *, hog: bool) -> Iterator[None]:
         yield
 
 
-async def bench(url: str, size: int, options: argparse.Namespace) -> None:
-    resources = Resources(make_settings(url), Patience())
-    issuer, user_id = TokenIssuer(), uuid.uuid4()
-
-    await fill(resources, size, options.index)
-    # Confirmed in an hour: subscription-service is not there to be asked, however long it takes.
-    confirmed_at = datetime.now(UTC) + timedelta(hours=1)
-    await resources.entitlements.apply(Statement(user_id, 1, (Grant(frozenset(ENTITLED), None),), confirmed_at))
-    meter = Meter(options.rounds, options.times, options.engine_pid)
-    page = "/v1/movies?pageSize=20&pageNumber={}"
-    with (
-        slowness(options.wait, hog=options.hog),
-        patch("catalog.main.jwks_over_http", lambda *_: issuer.fetch),
-        # What is looked up anew as time goes by would be taken for a part of a page that the engine is slow with.
-        patch("catalog.services.catalog_view._POLL_SECONDS", 3600.0),
-        patch("catalog.services.catalog_view._USABLE_SECONDS", 3600.0),
-        patch("catalog.services.entitlements._REMEMBERED_SECONDS", 3600.0),
-    ):
-        async with getting(create_catalog_app(make_settings(url, page_cache_bytes=0)), issuer.token(user_id)) as get:
-            for number in (1, 100):
-                status, body = await get(page.format(number))
+async def uncached_pages(urls: Mapping[int, str], token: str, options: argparse.Namespace) -> None:
+    """Measure pages 1 and 100 of all sizes in turn, so that a machine whose speed drifts slows all of them alike."""
+    meter = Meter(options.times, options.engine_pid)
+    smallest = min(urls)
+    async with AsyncExitStack() as stack:
+        gets = {
+            size: await stack.enter_async_context(
+                getting(create_catalog_app(make_settings(url, page_cache_bytes=0)), token)
+            )
+            for size, url in urls.items()
+        }
+        for number in (1, 100):
+            costs = {size: Cost() for size in urls}
+            for get in gets.values():
+                status, body = await get(PAGE.format(number))
                 assert status == 200, body
-                cost = await meter.measured(partial(get, page.format(number)))
-                print(f"          uncached page {number:>3} ({len(json.loads(body)['data'])} rows): {cost}")
+                assert json.loads(body)["data"]
+            for index in range(options.rounds):
+                for size in sorted(urls, reverse=bool(index % 2)):
+                    await meter.round(partial(gets[size], PAGE.format(number)), costs[size])
+            for size, cost in costs.items():
+                ratio = spread(ratios_by_round(cost.page, costs[smallest].page))
+                print(f"uncached page {number:>3}, {size:>9,} movies: {ratio} times; {cost}")
+
+
+async def cached_pages(url: str, token: str) -> None:
+    """Compare a finished page with a route that does nothing but return its bytes."""
+    async with AsyncExitStack() as stack:
+        get = await stack.enter_async_context(getting(create_catalog_app(make_settings(url)), token))
+        _, body = await get(PAGE.format(1))
+        cases = {"cached page": Case(repeated(get, PAGE.format(1)), CALLS)}
+        for name, app in empty_routes(body).items():
+            empty = await stack.enter_async_context(getting(app, token))
+            cases[name] = Case(repeated(empty, "/v1/movies"), CALLS)
+        await compare(cases, CACHED_ROUNDS)
+        print(table(cases, BARE))
+
+
+async def bench(urls: Mapping[int, str], options: argparse.Namespace) -> None:
+    issuer, user_id = TokenIssuer(), uuid.uuid4()
+    # Confirmed in an hour: subscription-service is not there to be asked, however long it takes.
+    statement = Statement(user_id, 1, (Grant(frozenset(ENTITLED), None),), datetime.now(UTC) + timedelta(hours=1))
+    for size, url in urls.items():
+        resources = Resources(make_settings(url), Patience())
+        await fill(resources, size, options.index)
+        await resources.entitlements.apply(statement)
+        await resources.aclose()
     with patch("catalog.main.jwks_over_http", lambda *_: issuer.fetch):
-        async with AsyncExitStack() as stack:
-            # One of now: filling and reading a million movies may take longer than a token lives.
-            token = issuer.token(user_id)
-            get = await stack.enter_async_context(getting(create_catalog_app(make_settings(url)), token))
-            _, body = await get(page.format(1))
-            cases = {"cached page": Case(repeated(get, page.format(1)), CALLS)}
-            for name, app in empty_routes(body).items():
-                empty = await stack.enter_async_context(getting(app, token))
-                cases[name] = Case(repeated(empty, "/v1/movies"), CALLS)
-            await compare(cases)
-            print(table(cases, "route in a bare FastAPI()"))
-    await resources.aclose()
+        with (
+            slowness(options.wait, hog=options.hog),
+            # What is looked up anew as time goes by would be taken for a part of a page that the engine is slow with.
+            patch("catalog.services.catalog_view._POLL_SECONDS", 3600.0),
+            patch("catalog.services.catalog_view._USABLE_SECONDS", 3600.0),
+            patch("catalog.services.entitlements._REMEMBERED_SECONDS", 3600.0),
+        ):
+            await uncached_pages(urls, issuer.token(user_id), options)
+        # A token of now: reading a million movies may take longer than one lives.
+        await cached_pages(urls[max(urls)], issuer.token(user_id))
 
 
 def main() -> None:
@@ -312,9 +333,9 @@ def main() -> None:
     with open(os.devnull, "w") as nowhere, patch("chassis.mongo.AsyncMongoClient", patient):  # noqa: PTH123
         shown = log.setStream(nowhere)
         try:
-            for size in options.sizes:
-                with mongo_database("bench") as url:
-                    asyncio.run(bench(url, size, options))
+            with ExitStack() as stack:
+                urls = {size: stack.enter_context(mongo_database("bench")) for size in options.sizes}
+                asyncio.run(bench(urls, options))
         finally:
             # What ends this script is told.
             log.setStream(shown)
