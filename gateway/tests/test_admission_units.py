@@ -12,6 +12,7 @@ from chassis.events.envelope import Event, decode
 from chassis.events.topology import contracts_directory, load_topology
 from chassis.ids import new_id
 from chassis.tokens import Principal
+from gateway.batch import Batch
 from gateway.errors import RateLimitedError
 from gateway.headers import TrustedProxies
 from gateway.rate_limit import Policy, RateLimiter, address_key
@@ -286,7 +287,9 @@ async def test_nothing_is_kept_for_an_address_that_is_gone() -> None:
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
         balancer = Balancer("x", [f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"])
         await balancer.refresh()
-        pool = UpstreamPool("x", balancer, CircuitBreaker(8, 1, 8), RetryBudget(0.2, 5), PoolLimits(8, 8, 5.0, 30.0))
+        pool = UpstreamPool(
+            "x", balancer, CircuitBreaker(8, 1, 8), RetryBudget(0.2, 5), PoolLimits(8, 8, 5.0, 30.0), Batch()
+        )
         waiting = [Waiting(), Waiting()]
         assert [pool.acquire(each, 0.0) for each in waiting] == [None, None]
         idle, busy = [await each.given for each in waiting]

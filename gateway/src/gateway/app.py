@@ -11,6 +11,7 @@ from starlette.types import ASGIApp
 from gateway.access_log import AccessLog, Answered
 from gateway.admission import Admission
 from gateway.answer import DateLine
+from gateway.batch import Batch
 from gateway.config import GatewaySettings
 from gateway.headers import TrustedProxies
 from gateway.local import Asking, serve
@@ -41,15 +42,17 @@ class Finished(Answered, Protocol):
 class Gateway:
     """Shared by all exchanges of this process."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - its parts
         self,
         settings: GatewaySettings,
         admission: Admission,
         pools: Mapping[str, UpstreamPool],
         local: ASGIApp,
         access_log: AccessLog | None,
+        batch: Batch,
     ) -> None:
         self.settings = settings
+        self.batch = batch
         self.admission = admission
         self.pools = pools
         self.counts = RequestCounts()

@@ -18,6 +18,7 @@ from gateway import routes
 from gateway.access_log import AccessLog
 from gateway.admission import Admission
 from gateway.app import Gateway
+from gateway.batch import Batch
 from gateway.config import GatewaySettings
 from gateway.docs import Pages
 from gateway.documentation import Documentation
@@ -68,7 +69,7 @@ def reload_routes(gateway: Gateway) -> None:
         _log.info("route table reloaded", extra={"routes": len(gateway.admission.table.routes)})
 
 
-async def _pool(name: str, urls: list[str], settings: GatewaySettings) -> UpstreamPool:
+async def _pool(name: str, urls: list[str], settings: GatewaySettings, batch: Batch) -> UpstreamPool:
     balancer = Balancer(name, urls)
     await balancer.refresh()
     return UpstreamPool(
@@ -82,6 +83,7 @@ async def _pool(name: str, urls: list[str], settings: GatewaySettings) -> Upstre
             settings.connect_seconds,
             settings.upstream_idle_seconds,
         ),
+        batch,
     )
 
 
@@ -132,7 +134,8 @@ async def assemble(settings: GatewaySettings) -> AsyncIterator[Assembly]:
     )
     documentation = Documentation(settings.upstreams())
     admission = _admission(settings, verifier, revocations)
-    pools = {name: await _pool(name, urls, settings) for name, urls in settings.upstreams().items()}
+    batch = Batch()
+    pools = {name: await _pool(name, urls, settings, batch) for name, urls in settings.upstreams().items()}
 
     async def keys_known() -> None:
         if not keys.is_loaded:
@@ -149,7 +152,7 @@ async def assemble(settings: GatewaySettings) -> AsyncIterator[Assembly]:
     checks = {"keys": keys_known, "revocations": revocations_known, "draining": not_draining}
     pages = Pages(documentation, lambda: admission.table.routes, checks)
     access_log = AccessLog() if settings.access_log else None
-    gateway = Gateway(settings, admission, pools, pages.app(), access_log)
+    gateway = Gateway(settings, admission, pools, pages.app(), access_log, batch)
     registry = new_registry()
     registry.register(
         GatewayCollector(

@@ -61,6 +61,7 @@ class ClientConnection(asyncio.Protocol):
         self._ignores_input = False
         self._receive_deadline = inf
         self._refusal: ServiceError | None = None
+        self._unsent: list[bytes] = []
         self._url = b""
         self._headers: list[tuple[bytes, bytes]] = []
         self._head_bytes = 0
@@ -229,6 +230,7 @@ class ClientConnection(asyncio.Protocol):
         self._is_closing = True
         if self.transport.is_closing():
             return
+        self.send()
         if lingering and self.transport.can_write_eof():
             self._receive_deadline = self._gateway.now() + _LINGER_SECONDS
             self.transport.write_eof()
@@ -240,6 +242,7 @@ class ClientConnection(asyncio.Protocol):
     def break_off(self) -> None:
         """End the connection in the middle of an answer, so that the client notices that it is not complete."""
         self._is_closing = True
+        self.send()
         self.transport.close()
         # What the client does not take would keep the connection open for ever.
         self._receive_deadline = self._gateway.now() + _LINGER_SECONDS
@@ -247,11 +250,22 @@ class ClientConnection(asyncio.Protocol):
     # The exchange's side
 
     def write(self, data: bytes) -> None:
+        """Write at the end of this turn of the loop."""
+        if not self._unsent:
+            self._gateway.batch.add(self)
+        self._unsent.append(data)
+
+    def send(self) -> None:
+        """Hand over what has been written so far."""
+        if not self._unsent:
+            return
+        unsent, self._unsent = self._unsent, []
         if not self.transport.is_closing():
-            self.transport.write(data)
+            self.transport.write(b"".join(unsent))
 
     def write_parts(self, parts: list[bytes]) -> None:
         """Write without joining, for parts that are large."""
+        self.send()
         if not self.transport.is_closing():
             self.transport.writelines(parts)
 
@@ -312,6 +326,7 @@ class ClientConnection(asyncio.Protocol):
         """uvicorn asks to end: at once when idle, else after the answer under way."""
         self.is_draining = True
         if self._current is None and not self._queue and self._receiving is None:
+            self.send()
             self.transport.close()
 
 

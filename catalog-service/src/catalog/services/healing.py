@@ -23,7 +23,7 @@ class EntitlementHealing:
     """
 
     def __init__(
-        self, repository: EntitlementRepository, subscriptions: SubscriptionsClient, second_look_seconds: float = 5.0
+        self, repository: EntitlementRepository, subscriptions: SubscriptionsClient, second_look_seconds: float = 10.0
     ) -> None:
         self._repository = repository
         self._subscriptions = subscriptions

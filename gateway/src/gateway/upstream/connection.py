@@ -10,10 +10,12 @@ from typing import Protocol, cast
 
 import httptools
 
+from gateway.batch import Batch
 from gateway.headers import ResponseHeaders
 from gateway.upstream.balancer import Endpoint
 
 WRITE_HIGH_WATER = 65536
+_MAX_UNSENT_BYTES = 16384
 # Of what has come without the head being complete; a single read may bring more.
 _MAX_HEAD_BYTES = 65536
 
@@ -50,8 +52,11 @@ class Owner(Protocol):
 class UpstreamConnection(asyncio.Protocol):
     """A connection of a pool."""
 
-    def __init__(self, pool: Owner, endpoint: Endpoint) -> None:
+    def __init__(self, pool: Owner, endpoint: Endpoint, batch: Batch) -> None:
         self._pool = pool
+        self._batch = batch
+        self._unsent: list[bytes] = []
+        self._unsent_bytes = 0
         self.endpoint = endpoint
         self._parser = httptools.HttpResponseParser(self)
         self._transport: asyncio.Transport | None = None
@@ -82,9 +87,20 @@ class UpstreamConnection(asyncio.Protocol):
         self._handler = handler
 
     def write(self, data: bytes) -> None:
-        """Send a part of the request."""
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.write(data)
+        """Write a part of the request at the end of this turn of the loop, or at once where much has come together."""
+        if not self._unsent:
+            self._batch.add(self)
+        self._unsent.append(data)
+        self._unsent_bytes += len(data)
+        # uvloop may read 8 MB from a client in one turn unless writing asks for a pause.
+        if self._unsent_bytes > _MAX_UNSENT_BYTES:
+            self.send()
+
+    def send(self) -> None:
+        """Hand over what has been written so far."""
+        unsent, self._unsent, self._unsent_bytes = self._unsent, [], 0
+        if unsent and self._transport is not None and not self._transport.is_closing():
+            self._transport.write(b"".join(unsent))
 
     def pause_reading(self) -> None:
         """Stop taking the answer, because the client does not."""

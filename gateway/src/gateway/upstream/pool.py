@@ -8,6 +8,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Protocol
 
+from gateway.batch import Batch
 from gateway.errors import UpstreamBusyError, UpstreamUnavailableError
 from gateway.upstream.balancer import Balancer, Endpoint
 from gateway.upstream.breaker import CircuitBreaker, RetryBudget
@@ -38,14 +39,21 @@ class PoolLimits:
 class UpstreamPool:
     """One service as the gateway sees it."""
 
-    def __init__(
-        self, name: str, balancer: Balancer, breaker: CircuitBreaker, budget: RetryBudget, limits: PoolLimits
+    def __init__(  # noqa: PLR0913 - its parts
+        self,
+        name: str,
+        balancer: Balancer,
+        breaker: CircuitBreaker,
+        budget: RetryBudget,
+        limits: PoolLimits,
+        batch: Batch,
     ) -> None:
         self.name = name
         self.balancer = balancer
         self.breaker = breaker
         self.budget = budget
         self._limits = limits
+        self._batch = batch
         self._loop = asyncio.get_running_loop()
         self._connecting: set[asyncio.Task[None]] = set()
         self._waiting: deque[Waiter] = deque()
@@ -99,7 +107,7 @@ class UpstreamPool:
         try:
             async with asyncio.timeout(self._limits.connect_seconds):
                 _, connection = await self._loop.create_connection(
-                    lambda: UpstreamConnection(self, endpoint), endpoint.host, endpoint.port
+                    lambda: UpstreamConnection(self, endpoint, self._batch), endpoint.host, endpoint.port
                 )
         except (OSError, TimeoutError) as error:
             self.active -= 1
