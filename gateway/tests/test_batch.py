@@ -65,3 +65,16 @@ async def test_a_connection_that_has_gone_meanwhile_gets_nothing() -> None:
     transport.is_closed = True
     await asyncio.sleep(0)
     assert transport.writes == []
+
+
+async def test_a_connection_that_cannot_send_does_not_stop_the_others() -> None:
+    class Broken:
+        def send(self) -> None:
+            raise RuntimeError
+
+    batch = Batch()
+    batch.add(Broken())
+    connection, transport = connected(batch)
+    connection.write(b"a")
+    await asyncio.sleep(0)
+    assert transport.writes == [b"a"]

@@ -5,7 +5,10 @@ the writes of a turn are collected: with many clients at once there is one wakin
 """
 
 import asyncio
+import logging
 from typing import Protocol
+
+_log = logging.getLogger(__name__)
 
 
 class Sender(Protocol):
@@ -33,4 +36,7 @@ class Batch:
     def _send(self) -> None:
         senders, self._senders = self._senders, []
         for sender in senders:
-            sender.send()
+            try:
+                sender.send()
+            except Exception:  # noqa: BLE001 - whatever is wrong with one connection must not cost the others theirs
+                _log.exception("not sent")
