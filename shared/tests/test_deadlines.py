@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
+from pymongo import lock
 
 from chassis import deadlines
 from chassis import mongo as mongo_module
@@ -37,14 +38,13 @@ async def test_late_work_is_given_up_but_not_interrupted() -> None:
     await asyncio.wait_for(ended.wait(), 5)
 
 
-async def test_the_end_of_the_process_ends_the_work_too() -> None:
-    interrupted = asyncio.Event()
+async def test_work_is_not_interrupted_when_nobody_waits_for_it_any_more() -> None:
+    go_on, ended = asyncio.Event(), asyncio.Event()
 
     async def work() -> None:
-        try:
-            await asyncio.Event().wait()
-        finally:
-            interrupted.set()
+        await go_on.wait()
+        ended.set()
+        raise LookupError
 
     waiting = asyncio.create_task(within(60, work()))
     await asyncio.sleep(0)
@@ -52,7 +52,31 @@ async def test_the_end_of_the_process_ends_the_work_too() -> None:
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
-    await asyncio.wait_for(interrupted.wait(), 5)
+    go_on.set()
+    await asyncio.wait_for(ended.wait(), 5)
+
+
+async def test_a_wait_of_the_store_s_client_that_is_cancelled_as_it_ends_leaves_its_lock_alone() -> None:
+    guard = lock._async_create_lock()
+    condition = lock._async_create_condition(guard)
+    waits = asyncio.Event()
+
+    async def wait() -> None:
+        async with guard:
+            waits.set()
+            await lock._async_cond_wait(condition, 0.05)
+
+    waiting = asyncio.create_task(wait())
+    await waits.wait()
+    async with guard:
+        # Its time is over meanwhile, and it cannot go on without the lock.
+        await asyncio.sleep(0.2)
+        waiting.cancel()
+        await asyncio.sleep(0.05)
+        assert not waiting.done(), "it would have given back a lock that it does not hold"
+    await asyncio.wait({waiting}, timeout=5)
+    assert waiting.cancelled()
+    assert not guard.locked(), "nobody else has taken it"
 
 
 async def test_what_loses_a_cancellation_is_stopped_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,15 +12,15 @@ _CANCEL_AGAIN_SECONDS = 1.0
 async def within(seconds: float, work: Awaitable[Result]) -> Result:
     """The result of `work`. Raises `TimeoutError` when it takes longer than `seconds`.
 
-    Other than with `asyncio.timeout`, late work is left to end by itself: for work on a database client, which has
-    time limits of its own and may be left with a held lock when it is cancelled at the wrong moment.
+    Other than with `asyncio.timeout`, `work` is left to end by itself when it is late, and when who waits for it is
+    cancelled: for work on a database client, which has time limits of its own and may be left with a held lock when
+    it is cancelled at the wrong moment.
     """
     task = asyncio.ensure_future(work)
     try:
         done, _ = await asyncio.wait({task}, timeout=seconds)
     except asyncio.CancelledError:
-        # Only the end of the process does this.
-        task.cancel()
+        task.add_done_callback(_look_at)
         raise
     if not done:
         task.add_done_callback(_look_at)

@@ -3,12 +3,13 @@
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator, Callable
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
-from pymongo import AsyncMongoClient
+from pymongo import AsyncMongoClient, lock
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import ConnectionFailure, ExecutionTimeout, NetworkTimeout, PyMongoError, WaitQueueTimeoutError
 from pymongo.read_concern import ReadConcern
@@ -21,12 +22,28 @@ from chassis.mongo_tracing import CommandSpans
 _log = logging.getLogger(__name__)
 
 Document = dict[str, Any]
+_Result = TypeVar("_Result")
 
 _WATCH_SECONDS = 5.0
 # Longer than server selection, connecting and an answer may take together.
 _HANGS_AFTER_SECONDS = 16.0
 _HUNG_CLIENT = 70  # EX_SOFTWARE of sysexits.h
 MongoDatabase = AsyncDatabase[Document]
+
+
+async def _wait_for(work: Awaitable[_Result], limit: float | None) -> _Result:
+    """`asyncio.wait_for` in the manner of Python 3.12: the caller waits itself.
+
+    That of 3.11 waits through a task. Cancelled as its time runs out, it goes on before that task has taken the lock
+    of a condition back: PyMongo then gives back a lock that somebody else holds and leaves one that nobody holds,
+    so that its client hangs for ever.
+    """
+    async with asyncio.timeout(limit):
+        return await work
+
+
+if sys.version_info < (3, 12):
+    lock.wait_for = _wait_for  # type: ignore[assignment,attr-defined]  # what its conditions wait with
 
 
 class StoreUnavailableError(UnavailableError):

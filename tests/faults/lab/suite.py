@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 import threading
 import time
@@ -168,12 +169,13 @@ class Suite:
         """How often the catalog's sweep has found something that events had not brought."""
         return sum(program.log.read_text(errors="replace").count("entitlements repaired") for program in self.workers())
 
-    def errors(self, name: str) -> list[str]:
-        """The ends of the last errors that the replicas of a process have logged."""
+    def errors(self, name: str, since: str = "") -> list[str]:
+        """The ends of the last errors that the replicas of a process have logged, from a time (RFC 3339, UTC) on."""
         lines = [
             line for program in self.replicas(name) for line in program.log.read_text(errors="replace").splitlines()
         ]
-        return [line[-2500:] for line in lines if '"level":"error"' in line][-5:]
+        found = [line for line in lines if '"level":"error"' in line and json.loads(line)["time"] >= since]
+        return [line[-2500:] for line in found][-5:]
 
     def workers(self) -> list[Program]:
         return self.replicas("catalog-worker")
