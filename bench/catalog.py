@@ -304,6 +304,7 @@ async def bench(urls: Mapping[int, str], options: argparse.Namespace) -> None:
         await fill(resources, size, options.index)
         await resources.entitlements.apply(statement)
         await resources.aclose()
+    looks_for_a_cancellation = network_layer._poll_cancellation  # noqa: SLF001 - the driver has no name for it outside
     with patch("catalog.main.jwks_over_http", lambda *_: issuer.fetch):
         with (
             slowness(options.wait, hog=options.hog),
@@ -312,7 +313,7 @@ async def bench(urls: Mapping[int, str], options: argparse.Namespace) -> None:
             patch("catalog.services.catalog_view._USABLE_SECONDS", 3600.0),
             patch("catalog.services.entitlements._REMEMBERED_SECONDS", 3600.0),
             # While it waits for an answer the driver looks twice a second whether it still has to.
-            patch("pymongo.network_layer._poll_cancellation", uncharged(network_layer._poll_cancellation)),  # noqa: SLF001
+            patch.object(network_layer, "_poll_cancellation", uncharged(looks_for_a_cancellation)),
         ):
             await uncached_pages(urls, issuer.token(user_id), options)
         # A token of now: reading a million movies may take longer than one lives.

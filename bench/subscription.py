@@ -215,7 +215,7 @@ class World:
             "packages?name=action (counted)": counted(name="action"),
             "packages?name=world (counted)": counted(name="world"),
             "packages?genreIds=3,5 (counted)": counted(genre_ids=frozenset({3, 5})),
-            "* packages?genreIds=3&name=005 (counted)": counted(genre_ids=frozenset({3}), name="005"),
+            "packages?genreIds=3&name=005 (counted)": counted(genre_ids=frozenset({3}), name="005"),
             "* packages?genreIds=3&name=world (counted)": counted(genre_ids=frozenset({3}), name="world"),
             "* subscriptions?pageNumber=500 (admin)": found(admin, every, page=PageRequest(500, 10)),
         }
