@@ -117,8 +117,6 @@ class RouteTable:
         self.routes = tuple(routes)
         self._root = _Node()
         self._resources: dict[str, Resource] = {}
-        # Paths without a parameter, found in one step; the walk below comes to the same.
-        self._fixed: dict[bytes, Resource] = {}
         for route in routes:
             self._add(route, upstreams)
         for resource in self._resources.values():
@@ -157,8 +155,6 @@ class RouteTable:
         if node.resource is not None:
             raise InvalidRouteTableError(f"{template}: the same paths as {node.resource.template}")
         node.resource = self._resources[template] = Resource(template)
-        if "{" not in template:
-            self._fixed[template.encode()] = node.resource
         return node.resource
 
     def resources(self) -> Mapping[str, Resource]:
@@ -170,8 +166,6 @@ class RouteTable:
 
         A literal segment goes before a parameter, without a way back.
         """
-        if (fixed := self._fixed.get(path)) is not None:
-            return fixed
         check_path(path)
         node = self._root
         for segment in path[1:].split(b"/"):
