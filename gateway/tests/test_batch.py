@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any, cast
 
-from gateway.batch import Batch
+from gateway.batch import Batch, BatchedWriter
 from gateway.upstream.balancer import Endpoint
 from gateway.upstream.connection import UpstreamConnection
 
@@ -68,12 +68,12 @@ async def test_a_connection_that_has_gone_meanwhile_gets_nothing() -> None:
 
 
 async def test_a_connection_that_cannot_send_does_not_stop_the_others() -> None:
-    class Broken:
-        def send(self) -> None:
+    class Broken(Recording):
+        def write(self, data: Any) -> None:
             raise RuntimeError
 
     batch = Batch()
-    batch.add(Broken())
+    BatchedWriter(Broken(), batch).write(b"a")
     connection, transport = connected(batch)
     connection.write(b"a")
     await asyncio.sleep(0)

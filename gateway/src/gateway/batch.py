@@ -6,37 +6,62 @@ the writes of a turn are collected: with many clients at once there is one wakin
 
 import asyncio
 import logging
-from typing import Protocol
 
 _log = logging.getLogger(__name__)
 
-
-class Sender(Protocol):
-    """A connection that has something to send."""
-
-    def send(self) -> None: ...
+# uvloop may read 8 MB from one connection in a turn unless writing what has come asks for a pause.
+_MAX_UNSENT_BYTES = 16384
 
 
 class Batch:
-    """The connections that send at the end of this turn, in the order in which they were added."""
+    """The writers that send at the end of this turn, in the order in which they were added."""
 
-    __slots__ = ("_loop", "_senders")
+    __slots__ = ("_loop", "_writers")
 
     def __init__(self) -> None:
         """For the running loop."""
         self._loop = asyncio.get_running_loop()
-        self._senders: list[Sender] = []
+        self._writers: list[BatchedWriter] = []
 
-    def add(self, sender: Sender) -> None:
-        """Let `sender` send soon."""
-        if not self._senders:
+    def add(self, writer: "BatchedWriter") -> None:
+        """Let `writer` send soon."""
+        if not self._writers:
             self._loop.call_soon(self._send)
-        self._senders.append(sender)
+        self._writers.append(writer)
 
     def _send(self) -> None:
-        senders, self._senders = self._senders, []
-        for sender in senders:
+        writers, self._writers = self._writers, []
+        for writer in writers:
             try:
-                sender.send()
+                writer.send()
             except Exception:  # noqa: BLE001 - whatever is wrong with one connection must not cost the others theirs
                 _log.exception("not sent")
+
+
+class BatchedWriter:
+    """Writes to one connection: at the end of the turn, or at once where much has come together."""
+
+    __slots__ = ("_batch", "_bytes", "_parts", "_transport")
+
+    def __init__(self, transport: asyncio.WriteTransport, batch: Batch) -> None:
+        self._transport = transport
+        self._batch = batch
+        self._parts: list[bytes] = []
+        self._bytes = 0
+
+    def write(self, data: bytes) -> None:
+        """Write `data` after what has been written before."""
+        if not self._parts:
+            self._batch.add(self)
+        self._parts.append(data)
+        self._bytes += len(data)
+        if self._bytes > _MAX_UNSENT_BYTES:
+            self.send()
+
+    def send(self) -> None:
+        """Hand over what has been written so far, before the connection is closed or written to directly."""
+        if not self._parts:
+            return
+        parts, self._parts, self._bytes = self._parts, [], 0
+        if not self._transport.is_closing():
+            self._transport.write(b"".join(parts))

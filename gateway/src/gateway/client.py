@@ -14,6 +14,7 @@ import httptools
 
 from chassis.errors import MalformedRequestError, ServiceError
 from gateway.app import Gateway
+from gateway.batch import BatchedWriter
 from gateway.errors import HeadersTooLargeError, RequestTimeoutError, UriTooLongError
 from gateway.exchange import Exchange
 from gateway.outgoing import OutgoingAnswer
@@ -49,6 +50,7 @@ class ClientConnection(asyncio.Protocol):
         self._server_state = server_state
         self._parser = httptools.HttpRequestParser(self)
         self.transport: asyncio.Transport
+        self._writer: BatchedWriter
         self.peer = ""
         self._current: Exchange | None = None
         self._queue: deque[Exchange] = deque()
@@ -61,7 +63,6 @@ class ClientConnection(asyncio.Protocol):
         self._ignores_input = False
         self._receive_deadline = inf
         self._refusal: ServiceError | None = None
-        self._unsent: list[bytes] = []
         self._url = b""
         self._headers: list[tuple[bytes, bytes]] = []
         self._head_bytes = 0
@@ -75,6 +76,7 @@ class ClientConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports are no subclasses of asyncio's.
         self.transport = transport = cast(asyncio.Transport, transport)
+        self._writer = BatchedWriter(transport, self._gateway.batch)
         connections = self._server_state.connections
         if len(connections) >= self._gateway.settings.max_client_connections:
             self._is_closing = True
@@ -230,7 +232,7 @@ class ClientConnection(asyncio.Protocol):
         self._is_closing = True
         if self.transport.is_closing():
             return
-        self.send()
+        self._writer.send()
         if lingering and self.transport.can_write_eof():
             self._receive_deadline = self._gateway.now() + _LINGER_SECONDS
             self.transport.write_eof()
@@ -242,7 +244,7 @@ class ClientConnection(asyncio.Protocol):
     def break_off(self) -> None:
         """End the connection in the middle of an answer, so that the client notices that it is not complete."""
         self._is_closing = True
-        self.send()
+        self._writer.send()
         self.transport.close()
         # What the client does not take would keep the connection open for ever.
         self._receive_deadline = self._gateway.now() + _LINGER_SECONDS
@@ -250,22 +252,11 @@ class ClientConnection(asyncio.Protocol):
     # The exchange's side
 
     def write(self, data: bytes) -> None:
-        """Write at the end of this turn of the loop."""
-        if not self._unsent:
-            self._gateway.batch.add(self)
-        self._unsent.append(data)
-
-    def send(self) -> None:
-        """Hand over what has been written so far."""
-        if not self._unsent:
-            return
-        unsent, self._unsent = self._unsent, []
-        if not self.transport.is_closing():
-            self.transport.write(b"".join(unsent))
+        self._writer.write(data)
 
     def write_parts(self, parts: list[bytes]) -> None:
         """Write without joining, for parts that are large."""
-        self.send()
+        self._writer.send()
         if not self.transport.is_closing():
             self.transport.writelines(parts)
 
@@ -326,7 +317,7 @@ class ClientConnection(asyncio.Protocol):
         """uvicorn asks to end: at once when idle, else after the answer under way."""
         self.is_draining = True
         if self._current is None and not self._queue and self._receiving is None:
-            self.send()
+            self._writer.send()
             self.transport.close()
 
 

@@ -10,12 +10,11 @@ from typing import Protocol, cast
 
 import httptools
 
-from gateway.batch import Batch
+from gateway.batch import Batch, BatchedWriter
 from gateway.headers import ResponseHeaders
 from gateway.upstream.balancer import Endpoint
 
 WRITE_HIGH_WATER = 65536
-_MAX_UNSENT_BYTES = 16384
 # Of what has come without the head being complete; a single read may bring more.
 _MAX_HEAD_BYTES = 65536
 
@@ -55,8 +54,7 @@ class UpstreamConnection(asyncio.Protocol):
     def __init__(self, pool: Owner, endpoint: Endpoint, batch: Batch) -> None:
         self._pool = pool
         self._batch = batch
-        self._unsent: list[bytes] = []
-        self._unsent_bytes = 0
+        self._writer: BatchedWriter | None = None
         self.endpoint = endpoint
         self._parser = httptools.HttpResponseParser(self)
         self._transport: asyncio.Transport | None = None
@@ -87,20 +85,9 @@ class UpstreamConnection(asyncio.Protocol):
         self._handler = handler
 
     def write(self, data: bytes) -> None:
-        """Write a part of the request at the end of this turn of the loop, or at once where much has come together."""
-        if not self._unsent:
-            self._batch.add(self)
-        self._unsent.append(data)
-        self._unsent_bytes += len(data)
-        # uvloop may read 8 MB from a client in one turn unless writing asks for a pause.
-        if self._unsent_bytes > _MAX_UNSENT_BYTES:
-            self.send()
-
-    def send(self) -> None:
-        """Hand over what has been written so far."""
-        unsent, self._unsent, self._unsent_bytes = self._unsent, [], 0
-        if unsent and self._transport is not None and not self._transport.is_closing():
-            self._transport.write(b"".join(unsent))
+        """Send a part of the request."""
+        if self._writer is not None:
+            self._writer.write(data)
 
     def pause_reading(self) -> None:
         """Stop taking the answer, because the client does not."""
@@ -137,6 +124,7 @@ class UpstreamConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports are no subclasses of asyncio's.
         self._transport = cast(asyncio.Transport, transport)
+        self._writer = BatchedWriter(self._transport, self._batch)
         self._transport.set_write_buffer_limits(high=WRITE_HIGH_WATER)
 
     def connection_lost(self, exc: Exception | None) -> None:
