@@ -56,6 +56,25 @@ async def test_work_is_not_interrupted_when_nobody_waits_for_it_any_more() -> No
     await asyncio.wait_for(ended.wait(), 5)
 
 
+def test_the_end_of_the_process_ends_the_work_too() -> None:
+    ended = []
+
+    async def work() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append("work")
+
+    async def main() -> None:
+        waiting = asyncio.create_task(within(60, work()))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        waiting.cancel()
+
+    asyncio.run(main())
+    assert ended == ["work"]
+
+
 async def test_a_wait_of_the_store_s_client_that_is_cancelled_as_it_ends_leaves_its_lock_alone() -> None:
     guard = lock._async_create_lock()
     condition = lock._async_create_condition(guard)
